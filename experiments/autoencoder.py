@@ -1,0 +1,46 @@
+"""KL autoencoder: images first, then the temporal decoder on clips.
+
+    python -m svdjax.main --config experiments/autoencoder.py:tiny --workdir runs/autoencoder \\
+      --config.data.source=toy
+    python -m svdjax.main --config experiments/autoencoder.py:tiny,temporal \\
+      --workdir runs/decoder --config.data.source=toy --config.init_from=runs/autoencoder
+
+`full` is Stable Diffusion's autoencoder; most users convert its weights instead. SVD finetuned the
+decoder for temporal consistency and published neither losses nor iterations (recipe 1.2).
+"""
+
+from experiments import base, sizes
+
+
+def get_config(arg='full'):
+  scale, variant = base.parse(arg, ('image', 'temporal'))
+  c = base.get_base(scale)
+  c.task = 'autoencoding'
+  c.model = sizes.networks(scale, 'vae')
+  c.autoencoder = dict(gradient_weight=1., flicker_weight=0.,
+                       kl_weight={'full': 1e-6, 'small': 1e-4, 'tiny': 1e-4}[scale])
+  c.train.ema = 0.999
+  c.data.fps = c.data.fps[:1]
+  if variant == 'image':
+    c.handoff.fresh = ('vae/.*',)
+    c.train.trainable = ('vae/.*',)
+    c.data.crop = 'random'
+    c.data.height, c.data.width = {'full': (256, 256), 'small': (64, 64), 'tiny': (32, 32)}[scale]
+    c.train.steps = {'full': 400_000, 'small': 6_000, 'tiny': 500}[scale]  # ours
+    c.train.batch_size = {'full': 192, 'small': 64, 'tiny': 32}[scale]
+    c.optim.lr = {'full': 1e-4, 'small': 5e-4, 'tiny': 3e-3}[scale]
+  else:
+    c.handoff.after = 'the image autoencoder'
+    c.handoff.fresh = ('vae/decoder/.*(temporal_res_block|time_mixer|time_conv_out).*',)
+    c.handoff.dropped = ('vae/post_quant_conv/.*',)  # SVD's decoder has none
+    c.model.vae.temporal = True
+    c.train.trainable = ('vae/decoder/.*',)  # the encoder stays (model card)
+    c.autoencoder.flicker_weight = 1.
+    c.data.frames = {'full': 14, 'small': 8, 'tiny': 4}[scale]
+    c.data.crop = 'random'
+    c.data.height, c.data.width = {'full': (256, 256), 'small': (64, 64), 'tiny': (32, 32)}[scale]
+    c.train.steps = {'full': 50_000, 'small': 2_000, 'tiny': 100}[scale]  # ours
+    c.train.batch_size = {'full': 32, 'small': 16, 'tiny': 8}[scale]
+    c.optim.lr = {'full': 1e-5, 'small': 1e-4, 'tiny': 1e-3}[scale]
+  c.optim.decay = scale != 'full'
+  return c

@@ -1,0 +1,103 @@
+"""What all experiments share: every field there is, and the sizes of the networks by scale.
+
+An experiment file is called with `SCALE[,VARIANT]`: `full` is the paper, `small` one GPU for about
+half an hour, `tiny` two CPU cores for minutes. "Ours" marks a figure the papers do not give.
+"""
+
+import ml_collections
+
+from experiments import sizes
+
+SCALES = ('full', 'small', 'tiny')
+
+
+def parse(arg, variants=('',)):
+  """'tiny,high' -> ('tiny', 'high'); the first of `variants` is the default.
+
+  Raises:
+    ValueError: an unknown scale or variant.
+  """
+  scale, _, variant = (arg or 'full').partition(',')
+  variant = variant or variants[0]
+  if scale not in SCALES:
+    raise ValueError(f'scale "{scale}" is unknown: use one of {", ".join(SCALES)}')
+  if variant not in variants:
+    known = ', '.join(v for v in variants if v) or 'none'
+    raise ValueError(f'variant "{variant}" is unknown: this experiment has {known}')
+  return scale, variant
+
+
+def get_base(scale):
+  """The fields common to all stages, with the defaults that the papers leave open."""
+  c = ml_collections.ConfigDict()
+  c.scale = scale
+  c.seed = 0
+  c.task = 'denoising'
+  c.init_from = ''  # workdirs of earlier stages, separated by commas
+
+  c.handoff = ml_collections.ConfigDict()
+  c.handoff.after = ''  # the stages that init_from must name, in words
+  c.handoff.fresh = ()  # patterns of parameters that may start fresh
+  c.handoff.dropped = ()  # patterns of parameters of earlier stages that are not used
+
+  c.model = ml_collections.ConfigDict()
+
+  c.data = ml_collections.ConfigDict()
+  c.data.source = ''  # a folder made by data.toyworld, data.shard or data.curate
+  c.data.frames, (c.data.height, c.data.width) = 1, sizes.RESOLUTIONS[scale]['high']
+  c.data.fps = sizes.FPS[scale]  # frame rates drawn uniformly (ours: not published)
+  c.data.crop = 'center'
+  c.data.captions = (0.5, 0.25, 0.25)  # image, video, merged caption (recipe 2.1)
+  c.data.drop_text = 0.
+  c.data.cache = scale != 'full'  # decoded frames stay in memory
+  c.data.threads = 16 if scale == 'full' else 2
+
+  c.train = ml_collections.ConfigDict()
+  c.train.steps = 0
+  c.train.batch_size = 0  # clips over all devices
+  c.train.accumulate = 1  # pieces a batch is processed in
+  c.train.dtype = 'bfloat16' if scale != 'tiny' else 'float32'  # compute; parameters are fp32
+  c.train.trainable = ('unet/.*',)
+  c.train.ema = 0.9999  # the finetuning stages (recipe 1.0); not stated for the others
+  c.train.log_every = 50 if scale == 'full' else 10
+
+  c.optim = ml_collections.ConfigDict()  # AdamW; everything but lr is ours (recipe 1.0)
+  c.optim.lr = 0.
+  c.optim.warmup = {'full': 1000, 'small': 200, 'tiny': 20}[scale]
+  c.optim.decay = False  # cosine to zero, for short runs
+  c.optim.b1, c.optim.b2 = 0.9, 0.999
+  c.optim.weight_decay = 0.01
+  c.optim.clip = 1.
+
+  c.checkpoint = ml_collections.ConfigDict()
+  c.checkpoint.every = 1000 if scale != 'tiny' else 200
+  c.checkpoint.keep = 2
+
+  c.sample = ml_collections.ConfigDict()  # previews while training, and defaults of svdjax.sample
+  c.sample.every = 5000 if scale == 'full' else 0  # 0: at the end alone
+  c.sample.clips = 4
+  c.sample.sampler = 'euler'
+  c.sample.steps = 25
+  c.sample.guidance = 'constant'
+  c.sample.guidance_min, c.sample.guidance_max = 1., 7.  # 7: the paper's UCF-101 protocol
+  c.sample.sigma_min, c.sample.sigma_max = 0.002, 700.  # released SVD
+  c.sample.decode_chunk = 0  # 0: all frames at once
+  return c
+
+
+def add_diffusion(c, precondition='edm_v', sigma='lognormal', p_mean=-1.2, p_std=1.):
+  """The objective of a denoising stage and its conditioning on text."""
+  c.diffusion = ml_collections.ConfigDict()
+  c.diffusion.precondition = precondition
+  c.diffusion.sigma = sigma  # 'lognormal', or 'discrete': uniform over SD 2.1's levels
+  c.diffusion.p_mean, c.diffusion.p_std = p_mean, p_std  # of ln sigma
+  c.diffusion.weight = 'v'  # lambda = (1 + sigma^2) / sigma^2 (SVD appendix D)
+  c.diffusion.loss_bins = (0.1, 0.5, 1., 3., 10.)  # edges for logging alone
+
+  c.conditioning = ml_collections.ConfigDict()
+  c.conditioning.context = 'text'
+  c.conditioning.concat = ''
+  c.conditioning.scalars = ()
+  c.conditioning.drop_image = 0.
+  c.conditioning.log_cond_aug = (-3., 0.5)  # mean, std of ln noise on the image (appendix D)
+  return c

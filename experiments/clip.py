@@ -1,0 +1,29 @@
+"""CLIP's two towers, contrastively, on frames and captions.
+
+    python -m svdjax.main --config experiments/clip.py:tiny --workdir runs/clip \\
+      --config.data.source=toy
+
+`full` is OpenCLIP ViT-H/14's size (2 billion pairs); users convert its weights instead. At `small`
+and `tiny` it also makes the tokenizer from the captions of the data.
+"""
+
+from experiments import base, sizes
+
+
+def get_config(arg='full'):
+  scale, _ = base.parse(arg)
+  c = base.get_base(scale)
+  c.task = 'contrastive'
+  c.model = sizes.networks(scale, 'clip_image', 'clip_text')
+  c.model.clip_text.projection = c.model.clip_image.projection
+  c.clip = dict(temperature=0.07)
+  c.handoff.fresh = ('clip_image/.*', 'clip_text/.*')
+  c.train.trainable = ('clip_image/.*', 'clip_text/.*')
+  c.train.ema = 0.99
+  c.data.captions = (1., 0., 0.)  # a single frame shows no motion
+  c.data.fps = c.data.fps[:1]
+  c.train.steps = {'full': 1_000_000, 'small': 3_000, 'tiny': 250}[scale]  # ours
+  c.train.batch_size = {'full': 32_768, 'small': 256, 'tiny': 64}[scale]
+  c.optim.lr = {'full': 5e-4, 'small': 5e-4, 'tiny': 1e-3}[scale]
+  c.optim.decay = True
+  return c

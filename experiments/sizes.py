@@ -1,0 +1,55 @@
+"""Sizes of networks and clips by scale."""
+
+# (height, width) of the pretraining and the final resolution. full: SVD (recipe 1.0).
+RESOLUTIONS = {
+    'full': {'image': (512, 512), 'low': (256, 384), 'mid': (320, 576), 'high': (576, 1024)},
+    'small': {'image': (96, 128), 'low': (64, 96), 'mid': (96, 128), 'high': (96, 128)},
+    'tiny': {'image': (48, 64), 'low': (32, 48), 'mid': (48, 64), 'high': (48, 64)},
+}
+FRAMES = {
+    'full': {'short': 14, 'long': 25},
+    'small': {'short': 14, 'long': 25},
+    'tiny': {'short': 8, 'long': 12},
+}
+FPS = {'full': (5., 6., 8., 12., 24., 30.), 'small': (8., 4.), 'tiny': (8., 4.)}
+
+# The released model (svd_model 1, 3, 4), and two that train in minutes to half an hour.
+UNET = {
+    'full': dict(in_channels=4, out_channels=4, channels=(320, 640, 1280, 1280),
+                 attention=(True, True, True, False), blocks=2, head_dim=64, context_dim=1024,
+                 vector_dim=768, temporal='svd', groups=32, norm_eps='sgm', remat='full'),
+    'small': dict(in_channels=4, out_channels=4, channels=(128, 256, 384),
+                  attention=(True, True, True), blocks=2, head_dim=64, context_dim=256,
+                  vector_dim=384, temporal='svd', groups=32, norm_eps='sgm', remat='none'),
+    'tiny': dict(in_channels=4, out_channels=4, channels=(64, 128),
+                 attention=(False, True), blocks=1, head_dim=32, context_dim=64,
+                 vector_dim=192, temporal='svd', groups=16, norm_eps='sgm', remat='none'),
+}
+VAE = {
+    'full': dict(channels=(128, 256, 512, 512), blocks=2, latent_channels=4, groups=32,
+                 temporal=False, post_quant=False, scale=0.18215, remat='full'),
+    'small': dict(channels=(64, 128, 256, 256), blocks=2, latent_channels=4, groups=32,
+                  temporal=False, post_quant=False, scale=1., remat='none'),
+    'tiny': dict(channels=(16, 32, 64, 64), blocks=1, latent_channels=4, groups=8,
+                 temporal=False, post_quant=False, scale=1., remat='none'),
+}
+CLIP_IMAGE = {
+    'full': dict(width=1280, layers=32, heads=16, mlp=5120, patch=14, size=224, projection=1024),
+    'small': dict(width=256, layers=4, heads=4, mlp=1024, patch=8, size=96, projection=256),
+    'tiny': dict(width=64, layers=2, heads=2, mlp=256, patch=8, size=48, projection=64),
+}
+CLIP_TEXT = {
+    'full': dict(width=1024, layers=23, heads=16, mlp=4096, context=77, vocab=49408,
+                 projection=None),
+    'small': dict(width=256, layers=4, heads=4, mlp=1024, context=32, vocab=768, projection=256),
+    'tiny': dict(width=64, layers=2, heads=2, mlp=256, context=24, vocab=768, projection=64),
+}
+
+
+def networks(scale, *names, **unet):
+  """config.model with the networks in `names`, the UNet's fields overridden by `unet`."""
+  tables = {'unet': UNET, 'vae': VAE, 'clip_image': CLIP_IMAGE, 'clip_text': CLIP_TEXT}
+  model = {name: dict(tables[name][scale]) for name in names}
+  if 'unet' in model:
+    model['unet'] |= unet
+  return model

@@ -1,0 +1,3 @@
+"""svdjax: latent video diffusion in JAX."""
+
+__version__ = '0.1.0'

@@ -1,0 +1,166 @@
+"""A workdir on disk: state of the latest steps, frozen parameters, config and tokenizer.
+
+    config.json        the resolved config
+    checkpoints/STEP/  orbax items params, ema, opt, data
+    frozen/            what the stage did not train (autoencoder, CLIP), once
+    assets/            tokenizer.json
+"""
+
+import json
+import logging
+import os
+import pathlib
+import shutil
+
+import jax
+from ml_collections import ConfigDict
+import orbax.checkpoint as ocp
+
+from svdjax.core.errors import BadInput
+from svdjax.state import State
+
+logging.getLogger('absl').setLevel(logging.ERROR)
+# Fields that may change when a workdir is resumed; any other change is refused.
+CHANGEABLE = ('train.steps', 'train.log_every', 'checkpoint.', 'sample.', 'data.threads',
+              'data.cache', 'data.source', 'init_from')
+
+
+def _abstract(tree):
+  return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), tree)
+
+
+class Checkpoints:
+  """Saves and restores the training state of one workdir.
+
+  Args:
+    workdir: folder.
+    keep: how many of the latest steps stay on disk.
+  """
+
+  def __init__(self, workdir, keep):
+    self.workdir = pathlib.Path(workdir)
+    directory = self.workdir.absolute() / 'checkpoints'
+    options = ocp.CheckpointManagerOptions(
+        max_to_keep=keep, create=True, enable_async_checkpointing=False)
+    self.manager = ocp.CheckpointManager(directory, options=options)
+
+  def latest_step(self):
+    return self.manager.latest_step()
+
+  def save(self, state, data):
+    """Writes one step; `data` is JSON, the position in the data."""
+    step = int(state.step)
+    if step == self.manager.latest_step():
+      return
+    save = ocp.args.StandardSave
+    self.manager.save(step, args=ocp.args.Composite(
+        params=save(state.params), ema=save(state.ema), opt=save(state.opt),
+        data=ocp.args.JsonSave(data)))
+    self.manager.wait_until_finished()
+
+  def restore(self, like):
+    """The latest state and data position, or None; `like` is a State of the right shapes."""
+    step = self.manager.latest_step()
+    if step is None:
+      return None
+    get = lambda tree: ocp.args.StandardRestore(_abstract(tree))
+    items = self.manager.restore(step, args=ocp.args.Composite(
+        params=get(like.params), ema=get(like.ema), opt=get(like.opt),
+        data=ocp.args.JsonRestore()))
+    params, ema, opt = jax.tree.map(jax.numpy.copy, (items.params, items.ema, items.opt))
+    return State(jax.numpy.int32(step), params, ema, opt), items.data
+
+  def close(self):
+    self.manager.close()
+
+
+def save_params(directory, params):
+  """Writes a flat {name: array} as one orbax checkpoint, replacing what is there."""
+  with ocp.StandardCheckpointer() as checkpointer:
+    checkpointer.save(pathlib.Path(directory).absolute(), params, force=True)
+
+
+def load_params(directory):
+  """Reads what `save_params` (or one orbax item of a step) wrote."""
+  with ocp.StandardCheckpointer() as checkpointer:
+    return checkpointer.restore(pathlib.Path(directory).absolute())
+
+
+def _tuples(value):
+  if isinstance(value, list):
+    return tuple(_tuples(v) for v in value)
+  if isinstance(value, dict):
+    return {k: _tuples(v) for k, v in value.items()}
+  return value
+
+
+def load_config(path):
+  """The config that a workdir was trained with.
+
+  Raises:
+    BadInput: the folder is not a workdir.
+  """
+  file = pathlib.Path(path) / 'config.json'
+  if not file.is_file():
+    raise BadInput(f'checkpoint {path} is not a workdir: it has no config.json; give the folder '
+                   'that was passed as --workdir')
+  return ConfigDict(_tuples(json.loads(file.read_text())))
+
+
+def load(path, ema=True):
+  """All parameters of the latest step of a workdir, trained (EMA or raw) and frozen.
+
+  Returns:
+    (config, {name: array}, step).
+
+  Raises:
+    BadInput: not a workdir, or no step was saved in it.
+  """
+  path = pathlib.Path(path)
+  config = load_config(path)
+  steps = [int(p.name) for p in (path / 'checkpoints').glob('*') if p.name.isdigit()]
+  if not steps:
+    raise BadInput(f'checkpoint {path} has no saved step yet: train it first')
+  params = load_params(path / 'checkpoints' / str(max(steps)) / ('ema' if ema else 'params'))
+  if (path / 'frozen').is_dir():
+    params = load_params(path / 'frozen') | params
+  return config, params, max(steps)
+
+
+def _flat(tree, prefix=''):
+  if isinstance(tree, dict):
+    return {k: v for name, value in tree.items()
+            for k, v in _flat(value, f'{prefix}{name}.').items()}
+  return {prefix[:-1]: tree}
+
+
+def write_config(workdir, config):
+  """Writes config.json, or checks that a resumed workdir has the same.
+
+  Raises:
+    BadInput: the workdir cannot be written, or was trained with another config.
+  """
+  workdir, text = pathlib.Path(workdir), json.dumps(config.to_dict(), indent=2, default=list)
+  file = workdir / 'config.json'
+  try:
+    workdir.mkdir(parents=True, exist_ok=True)
+    if file.is_file():
+      old, new = _flat(json.loads(file.read_text())), _flat(json.loads(text))
+      changed = [f'{n} {old.get(n)} -> {new.get(n)}' for n in sorted(old | new)
+                 if old.get(n) != new.get(n) and not n.startswith(CHANGEABLE)]
+      if changed:
+        raise BadInput(f'workdir {workdir} was trained with another config '
+                       f'({"; ".join(changed[:4])}): use a new workdir or the old values')
+    temporary = file.with_suffix('.tmp')
+    temporary.write_text(text)
+    os.replace(temporary, file)
+  except OSError as error:
+    raise BadInput(f'workdir {workdir} cannot be written ({error.strerror}): choose another '
+                   '--workdir') from None
+
+
+def copy_assets(source, workdir):
+  """Takes over the tokenizer of an earlier stage."""
+  if (pathlib.Path(source) / 'assets').is_dir():
+    shutil.copytree(pathlib.Path(source) / 'assets', pathlib.Path(workdir) / 'assets',
+                    dirs_exist_ok=True)

@@ -1,0 +1,156 @@
+"""From conditions to frames: the guided sampler of an experiment, compiled step by step."""
+
+import dataclasses
+from typing import Callable, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from svdjax.core.errors import BadInput
+from svdjax.core.rng import fold_name
+from svdjax.diffusion import guidance, precondition, sampler, sigmas
+from svdjax.tasks import latents
+from svdjax.tasks.conditioning import conditions, without_image
+from svdjax.tasks.denoising import denoiser
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+  """How to sample; the defaults of an experiment are in config.sample."""
+  frames: int
+  height: int
+  width: int
+  steps: int
+  sampler: str
+  guidance: str
+  guidance_min: float
+  guidance_max: float
+  sigma_min: float
+  sigma_max: float
+  churn: float = 0.
+  decode_chunk: int = 0
+
+
+def settings(config, **changes):
+  """The Settings of an experiment, with those `changes` that are not None.
+
+  Raises:
+    BadInput: an unknown sampler or guidance, or a size the networks cannot take.
+  """
+  chosen = {f.name: config.sample[f.name] for f in dataclasses.fields(Settings)
+            if f.name in config.sample}
+  chosen |= {n: getattr(config.data, n) for n in ('frames', 'height', 'width')}
+  chosen |= {n: x for n, x in changes.items() if x is not None}
+  result = Settings(**chosen)
+  for name, table in (('sampler', sampler.STEPS), ('guidance', guidance.GUIDANCE)):
+    if getattr(result, name) not in table:
+      raise BadInput(f'{name} "{getattr(result, name)}" is unknown: use one of '
+                     f'{", ".join(table)}')
+  for name in ('frames', 'steps'):
+    if getattr(result, name) < 1:
+      raise BadInput(f'{name} must be at least 1, not {getattr(result, name)}')
+  check_size(config, result.height, result.width)
+  return result
+
+
+def check_size(config, height, width):
+  """Raises BadInput unless both sides are multiples of what the networks downscale by."""
+  unit = 2 ** (len(config.model.vae.channels) - 1)
+  if 'unet' in config.model:
+    unit *= 2 ** (len(config.model.unet.channels) - 1)
+  for name, size in (('height', height), ('width', width)):
+    if size < unit or size % unit:
+      raise BadInput(f'{name} {size} is not a positive multiple of {unit} pixels, which the '
+                     f'networks downscale by: use {max(unit, round(size / unit) * unit)}')
+
+
+class Generator(NamedTuple):
+  """Compiled pieces of sampling; `run` puts them together."""
+  prepare: Callable
+  step: Callable
+  decode: Callable
+  sigmas: jax.Array
+  shape: tuple
+
+
+def scales(chosen):
+  """Guidance scale of each frame [t]."""
+  low = (chosen.guidance_max,) if chosen.guidance == 'constant' else (
+      chosen.guidance_min, chosen.guidance_max)
+  return guidance.GUIDANCE[chosen.guidance](chosen.frames, *low)
+
+
+def grid(config, chosen):
+  """Noise levels to sample on, [steps + 1]."""
+  if config.diffusion.sigma == 'discrete':
+    return sigmas.discrete_grid(chosen.steps, precondition.scaled_linear_sigmas())
+  return sigmas.karras(chosen.steps, chosen.sigma_min, chosen.sigma_max)
+
+
+def build(config, parts, chosen):
+  """Prepares sampling with given Settings.
+
+  Returns:
+    A Generator, for any number of clips.
+  """
+  dtype = jnp.dtype(config.train.dtype)
+  scale, levels = scales(chosen), grid(config, chosen)
+  churn = sampler.Churn(gamma=chosen.churn)
+
+  @jax.jit
+  def prepare(params, inputs, key):
+    """inputs as of `conditioning.conditions`, plus 'empty_tokens' -> [uncond ‖ cond] Conditions."""
+    cond = conditions(config, parts, params, inputs, chosen.frames, key)
+    if config.conditioning.context == 'text':
+      empty = inputs | {'tokens': inputs['empty_tokens']}
+      uncond = conditions(config, parts, params, empty, chosen.frames, key)
+    else:
+      uncond = cond
+    uncond = without_image(config, uncond, jnp.ones(cond.context.shape[0], bool))
+    return jax.tree.map(lambda u, c: jnp.concatenate([u, c]), uncond, cond)
+
+  @jax.jit
+  def step(params, given, x, sigma, sigma_next, key):
+    denoise = denoiser(config, parts, params, given, dtype)
+
+    def guided(x, sigma):
+      both = denoise(jnp.concatenate([x, x]), jnp.concatenate([sigma, sigma]))
+      return guidance.guide(*jnp.split(both, 2), scale)
+
+    return sampler.STEPS[chosen.sampler](guided, x, sigma, sigma_next, key, churn)
+
+  @jax.jit
+  def decode(params, x):
+    return latents.to_uint8(latents.decode(parts, params, x, chosen.decode_chunk or None))
+
+  unit = 2 ** (len(config.model.vae.channels) - 1)
+  shape = (chosen.frames, chosen.height // unit, chosen.width // unit,
+           config.model.vae.latent_channels)
+  return Generator(prepare, step, decode, levels, shape)
+
+
+def run(generator, params, inputs, key, progress=None):
+  """Samples one clip for each entry of `inputs`.
+
+  Args:
+    generator: from `build`.
+    params: flat parameters of all networks.
+    inputs: conditioning inputs, each with a leading axis b.
+    key: random key; the same key gives the same clips.
+    progress: called with the number of finished steps.
+
+  Returns:
+    uint8 [b t h w 3].
+  """
+  clips = jax.tree.leaves(inputs)[0].shape[0]
+  given = generator.prepare(params, inputs, fold_name(key, 'image_noise'))
+  x = sampler.initial_noise(
+      fold_name(key, 'noise'), (clips,) + generator.shape, generator.sigmas)
+  levels = jnp.asarray(generator.sigmas)
+  for i in range(len(levels) - 1):
+    x = generator.step(params, given, x, levels[i], levels[i + 1],
+                       jax.random.fold_in(fold_name(key, 'churn'), i))
+    if progress:
+      x.block_until_ready()
+      progress(i + 1)
+  return generator.decode(params, x)

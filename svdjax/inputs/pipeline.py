@@ -1,0 +1,151 @@
+"""Training batches: a pure function of (seed, step) over the records on disk (law 3).
+
+config.data says what a clip is: `frames` at one of `fps`, of height × width pixels. Records that
+cannot give such a clip (damaged, too short) are passed over for the next one and counted.
+"""
+
+import threading
+import warnings
+
+import grain
+import numpy as np
+
+from svdjax.core.errors import BadInput
+from svdjax.inputs import motion, record, video
+
+MAX_SKIPS = 100  # records in a row that give no clip before the data is called unusable
+
+
+class Clips:
+  """Random access to training clips, with an optional cache of decoded frames.
+
+  Args:
+    data: config.data.
+    split: of the data folder.
+    seed: of random choices within a clip (window, frame rate, crop, caption).
+    tokenize: list of captions -> int32 [n context]; None leaves tokens out.
+
+  Raises:
+    BadInput: no such data, or (on use) not one usable record among MAX_SKIPS in a row.
+  """
+
+  def __init__(self, data, split, seed, tokenize=None):
+    self.data, self.seed, self.tokenize = data, seed, tokenize
+    paths = record.shard_paths(data.source, split)
+    try:
+      self.source = grain.sources.ArrayRecordDataSource(paths)
+    except (RuntimeError, ValueError) as error:
+      raise BadInput(f'data folder {data.source} has a shard that cannot be opened ({error}): '
+                     'make the folder again') from None
+    if not len(self.source):
+      raise BadInput(f'data folder {data.source} holds no clip in split "{split}": add videos')
+    self.cache, self.lock, self.skipped = {}, threading.Lock(), {}
+
+  def __len__(self):
+    return len(self.source)
+
+  def clip(self, index, draw):
+    """The clip of one record, {'video': uint8 [t h w 3], 'fps', 'motion', 'tokens', 'index'}.
+
+    Args:
+      index: which record; the next ones are tried where it gives no clip.
+      draw: which of its random clips, any integer; the same integer gives the same clip.
+    """
+    index = index % len(self)
+    for skips in range(min(MAX_SKIPS, len(self))):
+      at = (index + skips) % len(self)
+      try:
+        return self._cut(at, np.random.default_rng((self.seed, draw)))
+      except (BadInput, RuntimeError) as error:
+        with self.lock:
+          self.skipped.setdefault(at, str(error))
+    reason = next(iter(self.skipped.values()))
+    raise BadInput(f'{MAX_SKIPS} records in a row of {self.data.source} give no clip; the first '
+                   f'one: {reason}')
+
+  def _cut(self, index, rng):
+    data = self.data
+    entry, frames = self._decoded(index)
+    seconds = entry['pts'][-1] * entry['timebase_num'] / entry['timebase_den']
+    fits = [f for f in data.fps if (data.frames - 1) / f <= seconds + 1e-6]
+    if not fits:
+      raise BadInput(f'clip {entry["clip_id"]} of {seconds:.2f} s is shorter than {data.frames} '
+                     f'frames at {max(data.fps)} frames a second: lower config.data.frames')
+    fps = fits[rng.integers(len(fits))]
+    start = rng.uniform(0., max(seconds - (data.frames - 1) / fps, 0.))
+    chosen = video.sample_indices(
+        entry['pts'], entry['timebase_num'] / entry['timebase_den'], start, data.frames, fps)
+    if frames is None:
+      pixels = self._crop(video.decode(entry['video'], chosen), rng)
+    else:
+      pixels = self._crop(frames[chosen], rng)
+    clip = {'video': pixels, 'index': np.int64(index), 'fps': np.float32(fps - 1.),
+            'motion': np.float32(motion.motion_bucket(entry['motion']))}
+    if self.tokenize is not None:
+      clip['tokens'] = self.tokenize([self._caption(entry, rng)])[0]
+    return clip
+
+  def _caption(self, entry, rng):
+    if rng.uniform() < self.data.drop_text:
+      return ''
+    return rng.choice(entry['captions'], p=self.data.captions)
+
+  def _crop(self, frames, rng):
+    """Centre crop of the covering scale, or a random crop at a random scale up to the original."""
+    height, width = self.data.height, self.data.width
+    if self.data.crop == 'center':
+      return video.resize_crop(frames, height, width)
+    h, w = frames.shape[1:3]
+    cover = max(height / h, width / w)
+    scale = rng.uniform(cover, max(cover, 1.))
+    scaled = video.resize_crop(frames, max(height, round(h * scale)), max(width, round(w * scale)))
+    top = rng.integers(scaled.shape[1] - height + 1)
+    left = rng.integers(scaled.shape[2] - width + 1)
+    return scaled[:, top:top + height, left:left + width]
+
+  def _decoded(self, index):
+    """The record and, with a cache, all its frames at the size that is cropped from."""
+    if index in self.cache:
+      return self.cache[index]
+    entry = record.decode(self.source[index])
+    if not self.data.cache:
+      return entry, None
+    frames = video.decode(entry.pop('video'))
+    if self.data.crop == 'center':
+      frames = video.resize_crop(frames, self.data.height, self.data.width)
+    self.cache[index] = entry, frames
+    return entry, frames
+
+
+def batches(clips, batch_size, step=0, threads=2):
+  """An endless iterator of batches from `step` on; clips are visited once an epoch, shuffled.
+
+  Args:
+    clips: Clips.
+    batch_size: clips in a batch.
+    step: how many batches to leave out at the start.
+    threads: decoding threads; they do not change what comes out.
+
+  Returns:
+    An iterator of {field: array with a leading batch axis}.
+  """
+  with warnings.catch_warnings():
+    warnings.simplefilter('ignore')
+    order = grain.MapDataset.range(len(clips)).seed(clips.seed).shuffle().repeat()
+    batched = order.map_with_index(lambda draw, index: clips.clip(int(index), draw)).batch(batch_size)
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
+    iterator = iter(batched.to_iter_dataset(options))
+  iterator.set_state({'next_index': step})
+  return iterator
+
+
+def eval_batch(clips, batch_size):
+  """The first clips of a split, always the same ones, as one batch."""
+  parts = [clips.clip(i, i) for i in range(min(batch_size, len(clips)))]
+  return {name: np.stack([p[name] for p in parts]) for name in parts[0]}
+
+
+def captions(data):
+  """All captions of the training split, for a tokenizer."""
+  source = grain.sources.ArrayRecordDataSource(record.shard_paths(data.source, 'train'))
+  return [text for i in range(len(source)) for text in record.decode(source[i])['captions'] if text]

@@ -1,0 +1,122 @@
+"""What is on disk: one record per clip, in ArrayRecord shards that TFDS can open.
+
+A data folder holds `svd_clips-SPLIT.array_record-00000-of-00004` files beside TFDS's
+`features.json` and `dataset_info.json`. Writing and reading never import TensorFlow.
+"""
+
+import functools
+import json
+import pathlib
+
+import numpy as np
+from array_record.python import array_record_module
+import tensorflow_datasets as tfds
+
+from svdjax.core.errors import BadInput
+
+NAME = 'svd_clips'
+VERSION = '1.0.0'
+
+
+@functools.cache
+def features():
+  """The record's fields as a TFDS FeaturesDict.
+
+  `video` is an mp4 file (one video stream). `pts` [n] are presentation times in ticks of
+  timebase_num/timebase_den seconds, the first 0. `captions` are the image, video and merged
+  caption ("" where absent). `motion` is mean optical flow as a share of the frame diagonal per
+  second. `truth` is JSON for generated clips and "" for real footage.
+  """
+  f = tfds.features
+  return f.FeaturesDict({
+      'clip_id': f.Text(),
+      'source_uri': f.Text(),
+      'video': f.Tensor(shape=(), dtype=np.object_),
+      'width': np.int32,
+      'height': np.int32,
+      'num_frames': np.int32,
+      'pts': f.Tensor(shape=(None,), dtype=np.int64, encoding=f.Encoding.BYTES),
+      'timebase_num': np.int32,
+      'timebase_den': np.int32,
+      'fps': np.float32,
+      't_start': np.float64,
+      't_end': np.float64,
+      'captions': f.Sequence(f.Text()),
+      'motion': np.float32,
+      'truth': f.Text(),
+  })
+
+
+def decode(serialized):
+  """bytes -> {field: value}; text fields come back as str, `video` as bytes."""
+  record = features().deserialize_example_np(serialized)
+  text = lambda x: x.decode() if isinstance(x, bytes) else str(x)
+  for name in ('clip_id', 'source_uri', 'truth'):
+    record[name] = text(record[name])
+  record['captions'] = [text(x) for x in record['captions']]
+  record['video'] = bytes(record['video'])
+  return record
+
+
+def shard_paths(directory, split):
+  """The sorted shard files of one split.
+
+  Raises:
+    BadInput: the folder does not exist or holds no shard of that split.
+  """
+  directory = pathlib.Path(directory)
+  if not directory.is_dir():
+    raise BadInput(f'data folder {directory} does not exist: make one with `python -m data.toyworld'
+                   f' --output {directory}` or `python -m data.shard --input VIDEOS --output '
+                   f'{directory}`')
+  paths = sorted(directory.glob(f'{NAME}-{split}.array_record-*-of-*'))
+  if not paths:
+    raise BadInput(f'data folder {directory} holds no shards of split "{split}": expected files '
+                   f'named {NAME}-{split}.array_record-00000-of-0000N; make them with '
+                   '`python -m data.shard`')
+  return [str(p) for p in paths]
+
+
+def write_split(directory, split, records, num_shards=1):
+  """Writes records (an iterable of field dicts) round-robin into shards of one split.
+
+  Shards appear under their final name only once complete. Call `write_metadata` afterwards.
+
+  Returns:
+    The number of records in each shard.
+  """
+  directory = pathlib.Path(directory)
+  directory.mkdir(parents=True, exist_ok=True)
+  names = [f'{NAME}-{split}.array_record-{i:05d}-of-{num_shards:05d}' for i in range(num_shards)]
+  writers = [array_record_module.ArrayRecordWriter(
+      str(directory / (name + '.tmp')), 'group_size:1,uncompressed') for name in names]
+  lengths = [0] * num_shards
+  for i, record in enumerate(records):
+    writers[i % num_shards].write(features().serialize_example(record))
+    lengths[i % num_shards] += 1
+  for writer, name in zip(writers, names):
+    writer.close()
+    (directory / (name + '.tmp')).rename(directory / name)
+  return lengths
+
+
+def write_metadata(directory, splits, world=None):
+  """Writes TFDS's metadata (and, for generated data, `world.json`).
+
+  Args:
+    directory: the data folder.
+    splits: {split name: records in each shard}.
+    world: what is true of all generated clips (palette, outlines), or None.
+  """
+  directory = pathlib.Path(directory)
+  features().save_config(str(directory))
+  filepath = '{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}'
+  info = {
+      'name': NAME, 'version': VERSION, 'fileFormat': 'array_record', 'moduleName': __name__,
+      'splits': [{'name': name, 'filepathTemplate': filepath,
+                  'shardLengths': [str(n) for n in lengths]}
+                 for name, lengths in splits.items()],
+  }
+  (directory / 'dataset_info.json').write_text(json.dumps(info, indent=2))
+  if world is not None:
+    (directory / 'world.json').write_text(json.dumps(world, indent=1))

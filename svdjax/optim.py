@@ -1,0 +1,34 @@
+"""Optimizer, learning rate and moving average of a stage."""
+
+import jax.numpy as jnp
+import optax
+
+
+def learning_rate(optim, steps):
+  """Linear warm-up, then constant or (optim.decay) a cosine to zero: step -> learning rate.
+
+  The papers state constant rates only; warm-up and decay are ours.
+  """
+  if optim.decay:
+    return optax.warmup_cosine_decay_schedule(
+        0. if optim.warmup else optim.lr, optim.lr, optim.warmup, max(steps, optim.warmup + 1))
+  return optax.join_schedules(
+      [optax.linear_schedule(0., optim.lr, optim.warmup), optax.constant_schedule(optim.lr)],
+      [optim.warmup])
+
+
+def optimizer(optim, steps):
+  """AdamW with clipping by global norm, as an optax transformation."""
+  return optax.chain(
+      optax.clip_by_global_norm(optim.clip),
+      optax.adamw(learning_rate(optim, steps), b1=optim.b1, b2=optim.b2,
+                  weight_decay=optim.weight_decay))
+
+
+def ema_decay(ema, step):
+  """Decay of the moving average at a step: lower at first, so that it forgets the start.
+
+  min(ema, (1 + step) / (10 + step)), the usual warm-up of an average.
+  """
+  step = jnp.asarray(step, jnp.float32)
+  return jnp.minimum(ema, (1. + step) / (10. + step))

@@ -1,0 +1,72 @@
+"""Sample videos while training: fixed clips of the held-out split, beside their ground truth."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from svdjax import generate
+from svdjax.core.rng import key_of
+from svdjax.inputs import export, pipeline, record
+from svdjax.core.errors import BadInput
+from svdjax.models import vae
+from svdjax.core.params import part
+from svdjax.tasks import latents
+
+
+def held_out(config, tokenizer):
+  """A batch of the first clips of the test split (of the training split if there is none)."""
+  try:
+    record.shard_paths(config.data.source, 'test')
+    split = 'test'
+  except BadInput:
+    split = 'train'
+  clips = pipeline.Clips(config.data, split, config.seed, tokenizer)
+  return pipeline.eval_batch(clips, config.sample.clips)
+
+
+def inputs_of(batch, tokenizer):
+  """Sampling inputs that belong to a batch: its captions, first frames, fps and motion."""
+  clips = batch['video'].shape[0]
+  inputs = {n: jnp.asarray(batch[n]) for n in ('fps', 'motion', 'tokens') if n in batch}
+  inputs['image'] = latents.to_float(jnp.asarray(batch['video'][:, 0]))
+  inputs['cond_aug'] = jnp.full(clips, 0.02)
+  if tokenizer is not None:
+    inputs['empty_tokens'] = jnp.asarray(np.repeat(tokenizer(['']), clips, axis=0))
+  return inputs
+
+
+def clips_of(config, parts, params, batch, tokenizer):
+  """What the model makes of a batch: samples, or reconstructions of an autoencoder.
+
+  Returns:
+    uint8 [b t h w 3].
+  """
+  if config.task == 'denoising':
+    generator = generate.build(config, parts, generate.settings(config))
+    return generate.run(generator, params, inputs_of(batch, tokenizer),
+                        key_of(config.seed, 'preview'))
+  apply = parts.networks['vae'].apply
+
+  @jax.jit
+  def reconstruct(params, video):
+    mean, _ = vae.encode(apply, part(params, 'vae'), latents.to_float(video))
+    return latents.to_uint8(vae.decode(apply, part(params, 'vae'), mean))
+
+  return reconstruct(params, batch['video'])
+
+
+def write(config, parts, params, log, step, workdir, tokenizer):
+  """Writes samples to the log and a film strip, ground truth above, to workdir/samples."""
+  if 'vae' not in config.model:
+    return
+  batch = held_out(config, tokenizer)
+  made = np.asarray(clips_of(config, parts, params, batch, tokenizer))
+  rows, labels = [], []
+  for i, (truth, sample) in enumerate(zip(batch['video'], made)):
+    rows += [truth, sample]
+    labels += [f'truth {i}', f'sample {i}']
+    fps = float(batch['fps'][i]) + 1
+    log.write_videos(step, {f'sample_{i}': (np.concatenate([truth, sample], axis=2), fps)})
+  folder = workdir / 'samples'
+  folder.mkdir(exist_ok=True)
+  export.write_png(folder / f'{step:08d}.png', export.film_strip(rows, labels))

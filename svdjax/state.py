@@ -1,0 +1,91 @@
+"""The training state and the step that advances it: pure functions."""
+
+from typing import Any, NamedTuple
+
+from einops import rearrange
+import jax
+import jax.numpy as jnp
+import optax
+
+from svdjax import optim
+from svdjax.core.rng import key_of
+from svdjax.tasks import LOSSES
+
+
+class State(NamedTuple):
+  """All that changes while training; flat dicts hold only what is trained.
+
+  Attributes:
+    step: int32, number of finished steps.
+    params: {name: fp32 array}.
+    ema: their moving average, the same shape.
+    opt: optax state.
+  """
+  step: jax.Array
+  params: dict
+  ema: dict
+  opt: Any
+
+
+def create(config, params):
+  """The state before the first step, from the trained parameters of the stage."""
+  transform = optim.optimizer(config.optim, config.train.steps)
+  return State(jnp.int32(0), params, jax.tree.map(jnp.copy, params), transform.init(params))
+
+
+def gradients(config, parts, params, frozen, batch, key):
+  """Loss, metrics and gradients of a batch, over config.train.accumulate pieces in turn.
+
+  Returns:
+    (loss, metrics averaged over pieces, with (sum, count) pairs summed, gradients).
+  """
+  pieces = config.train.accumulate
+  loss_fn = LOSSES[config.task]
+
+  def objective(params, batch, key):
+    return loss_fn(config, parts, frozen | params, batch, key)
+
+  grad = jax.value_and_grad(objective, has_aux=True)
+  if pieces == 1:
+    (loss, metrics), grads = grad(params, batch, key)
+    return loss, metrics, grads
+  batch = jax.tree.map(lambda x: rearrange(x, '(a b) ... -> a b ...', a=pieces), batch)
+
+  def add(total, i):
+    piece = jax.tree.map(lambda x: x[i], batch)
+    (loss, metrics), grads = grad(params, piece, jax.random.fold_in(key, i))
+    return jax.tree.map(jnp.add, total, (loss, metrics, grads)), None
+
+  first = jax.tree.map(lambda x: x[0], batch)
+  (loss, metrics), grads = jax.eval_shape(grad, params, first, key)
+  zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), (loss, metrics, grads))
+  (loss, metrics, grads), _ = jax.lax.scan(add, zeros, jnp.arange(pieces))
+  mean = lambda x: x / pieces
+  bins = metrics.pop('loss_by_sigma', None)
+  metrics = jax.tree.map(mean, metrics)
+  if bins is not None:
+    metrics['loss_by_sigma'] = bins
+  return loss / pieces, metrics, jax.tree.map(mean, grads)
+
+
+def make_step(config, parts):
+  """The function (state, frozen, batch) -> (state, metrics) of an experiment, not yet compiled.
+
+  frozen: {name: array} of what the stage does not train. The random key of a step is a fold of
+  the seed, a name and the step.
+  """
+  transform = optim.optimizer(config.optim, config.train.steps)
+  rate = optim.learning_rate(config.optim, config.train.steps)
+
+  def step(state, frozen, batch):
+    key = key_of(config.seed, 'train', state.step)
+    loss, metrics, grads = gradients(config, parts, state.params, frozen, batch, key)
+    updates, opt = transform.update(grads, state.opt, state.params)
+    params = optax.apply_updates(state.params, updates)
+    decay = optim.ema_decay(config.train.ema, state.step)
+    ema = jax.tree.map(lambda e, p: p + decay * (e - p), state.ema, params)
+    metrics |= {'loss': loss, 'grad_norm': optax.global_norm(grads),
+                'lr': jnp.asarray(rate(state.step), jnp.float32)}
+    return State(state.step + 1, params, ema, opt), metrics
+
+  return step

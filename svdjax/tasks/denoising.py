@@ -1,0 +1,76 @@
+"""Image and video generation: the denoiser of an experiment and its training loss."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from svdjax.core.rng import fold_name
+from svdjax.diffusion import loss as objective
+from svdjax.diffusion import precondition, sigmas
+from svdjax.tasks import latents
+from svdjax.tasks.conditioning import conditions, without_image
+
+
+def denoiser(config, parts, params, given, dtype):
+  """D(x; sigma) of clips of scaled latents x [b t h w z] under `given` Conditions.
+
+  The conditioning latent is concatenated after the scaling by c_in (svd_model 2.1).
+  """
+  unet = parts.bind('unet', params)
+  cast = lambda x: None if x is None else x.astype(dtype)
+
+  def network(x, c_noise):
+    if given.concat is not None:
+      x = jnp.concatenate([x, given.concat], axis=-1)
+    return unet(cast(x), c_noise, cast(given.context), cast(given.vector))
+
+  scheme = precondition.PRECONDITIONS[config.diffusion.precondition]
+  return functools.partial(precondition.denoise, network, scheme)
+
+
+def draw_sigma(diffusion, key, clips):
+  """One noise level per clip, [b], from the distribution that the stage trains on."""
+  if diffusion.sigma == 'discrete':
+    return sigmas.discrete(key, (clips,), precondition.scaled_linear_sigmas())
+  return sigmas.lognormal(key, (clips,), diffusion.p_mean, diffusion.p_std)
+
+
+def training_inputs(config, batch, key):
+  """The conditioning inputs of a batch of clips, with the augmentation of its first frames."""
+  inputs = {n: batch[n] for n in ('tokens', 'fps', 'motion') if n in batch}
+  clips = batch['video'].shape[0]
+  inputs['cond_aug'] = jnp.zeros(clips)
+  if config.conditioning.concat == 'first_frame':
+    mean, std = config.conditioning.log_cond_aug
+    inputs['cond_aug'] = sigmas.lognormal(key, (clips,), mean, std)
+  inputs['image'] = latents.to_float(batch['video'][:, 0])
+  return inputs
+
+
+def loss(config, parts, params, batch, key):
+  """The diffusion loss of a batch (SVD appendix D; svd_model 2.2).
+
+  Args:
+    config: the experiment.
+    parts, params: networks and their flat parameters, frozen and trained together.
+    batch: 'video' uint8 [b t h w 3]; 'tokens' int32 [b n]; 'fps', 'motion' float32 [b].
+    key: random key of this step.
+
+  Returns:
+    (scalar, {'loss_by_sigma': {bin: (sum, count)}}).
+  """
+  clips, frames = batch['video'].shape[:2]
+  inputs = training_inputs(config, batch, fold_name(key, 'cond_aug'))
+  x0 = latents.encode(parts, params, latents.to_float(batch['video']), fold_name(key, 'posterior'))
+  given = conditions(config, parts, params, inputs, frames, fold_name(key, 'image_noise'))
+  dropped = jax.random.bernoulli(fold_name(key, 'drop'), config.conditioning.drop_image, (clips,))
+  given = without_image(config, given, dropped)
+  x0, given = jax.lax.stop_gradient((x0, given))
+  sigma = draw_sigma(config.diffusion, fold_name(key, 'sigma'), clips)
+  noise = jax.random.normal(fold_name(key, 'noise'), x0.shape)
+  denoise = denoiser(config, parts, params, given, jnp.dtype(config.train.dtype))
+  weight = precondition.loss_weight(config.diffusion.weight, sigma)
+  each = objective.diffusion_loss(denoise, x0, sigma, noise, weight)
+  bins = objective.loss_by_sigma(each, sigma, config.diffusion.loss_bins)
+  return each.mean(), {'loss_by_sigma': bins}

@@ -1,0 +1,80 @@
+"""Checks of a config before any long work."""
+
+import jax
+import jax.numpy as jnp
+
+from svdjax.core.errors import BadInput
+from svdjax.core.memory import available_bytes, peak_bytes
+from svdjax.diffusion import precondition
+from svdjax.generate import check_size
+from svdjax.models.remat import POLICIES
+from svdjax.models.temporal import MIXERS
+from svdjax.tasks import LOSSES
+
+
+def check_config(config):
+  """Raises BadInput for fields that cannot work, naming the field and a value that would."""
+  if not config.data.source:
+    raise BadInput('config.data.source is not set: make toy data with `python -m data.toyworld '
+                   '--output toy` and pass --config.data.source=toy')
+  for name, value in (('train.steps', config.train.steps),
+                      ('train.batch_size', config.train.batch_size),
+                      ('train.accumulate', config.train.accumulate),
+                      ('train.log_every', config.train.log_every),
+                      ('data.frames', config.data.frames)):
+    if value < 1:
+      raise BadInput(f'config.{name} must be at least 1, not {value}')
+  if config.train.batch_size % config.train.accumulate:
+    raise BadInput(f'config.train.batch_size {config.train.batch_size} is not divisible by '
+                   f'config.train.accumulate {config.train.accumulate}: change one of them')
+  if not config.data.fps or min(config.data.fps) <= 0:
+    raise BadInput(f'config.data.fps must list positive frame rates, not {config.data.fps}')
+  if abs(sum(config.data.captions) - 1) > 1e-6:
+    raise BadInput(f'config.data.captions {config.data.captions} must sum to 1: the shares of '
+                   'image, video and merged captions')
+  _check_name('task', config.task, LOSSES)
+  _check_name('train.dtype', config.train.dtype, ('float32', 'bfloat16'))
+  _check_name('data.crop', config.data.crop, ('center', 'random'))
+  if 'diffusion' in config:
+    _check_name('diffusion.precondition', config.diffusion.precondition,
+                precondition.PRECONDITIONS)
+  if 'unet' in config.model:
+    _check_name('model.unet.temporal', config.model.unet.temporal, MIXERS)
+    _check_name('model.unet.remat', config.model.unet.remat, POLICIES)
+    _check_name('model.unet.norm_eps', config.model.unet.norm_eps, ('sgm', 'diffusers'))
+  if 'vae' in config.model:
+    check_size(config, config.data.height, config.data.width)
+
+
+def _check_name(field, value, known):
+  if value not in known:
+    raise BadInput(f'config.{field} "{value}" is unknown: use one of {", ".join(known)}')
+
+
+def abstract_batch(config):
+  """Shapes of a training batch of this config."""
+  b, d = config.train.batch_size, config.data
+  shape = jax.ShapeDtypeStruct
+  batch = {'video': shape((b, d.frames, d.height, d.width, 3), jnp.uint8),
+           'fps': shape((b,), jnp.float32), 'motion': shape((b,), jnp.float32),
+           'index': shape((b,), jnp.int32)}
+  if 'clip_text' in config.model:
+    batch['tokens'] = shape((b, config.model.clip_text.context), jnp.int32)
+  return batch
+
+
+def check_memory(config, step, state, frozen):
+  """Raises BadInput if the training step is predicted not to fit in memory, with the numbers."""
+  predicted = peak_bytes(step, state, frozen, abstract_batch(config))
+  require(predicted, f'a training step with batch_size {config.train.batch_size} and '
+          f'{config.data.frames} frames of {config.data.height}x{config.data.width}',
+          'lower config.train.batch_size or config.data.frames, raise config.train.accumulate, '
+          'or set config.model.unet.remat=full')
+
+
+def require(predicted, what, remedy):
+  """Raises BadInput if `predicted` bytes are more than one device has."""
+  limit = available_bytes()
+  if limit and predicted > limit:
+    raise BadInput(f'{what} needs about {predicted / 2**30:.1f} GiB, of which '
+                   f'{limit / 2**30:.1f} GiB are available: {remedy}')
