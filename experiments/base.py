@@ -79,7 +79,8 @@ def get_base(scale):
   c.sample.sampler = 'euler'
   c.sample.steps = 25
   c.sample.guidance = 'constant'
-  c.sample.guidance_min, c.sample.guidance_max = 1., 7.  # 7: the paper's UCF-101 protocol
+  c.sample.guidance_min = 1.
+  c.sample.guidance_max = 7. if scale == 'full' else 3.  # 7: the paper's UCF-101 protocol
   c.sample.sigma_min, c.sample.sigma_max = 0.002, 700.  # released SVD
   c.sample.decode_chunk = 0  # 0: all frames at once
   return c

@@ -4,12 +4,12 @@
 RESOLUTIONS = {
     'full': {'image': (512, 512), 'low': (256, 384), 'mid': (320, 576), 'high': (576, 1024)},
     'small': {'image': (96, 128), 'low': (64, 96), 'mid': (96, 128), 'high': (96, 128)},
-    'tiny': {'image': (48, 64), 'low': (32, 48), 'mid': (48, 64), 'high': (48, 64)},
+    'tiny': {'image': (32, 48), 'low': (32, 48), 'mid': (48, 64), 'high': (48, 64)},
 }
 FRAMES = {
     'full': {'short': 14, 'long': 25},
     'small': {'short': 14, 'long': 25},
-    'tiny': {'short': 8, 'long': 12},
+    'tiny': {'short': 6, 'long': 10},
 }
 FPS = {'full': (5., 6., 8., 12., 24., 30.), 'small': (8., 4.), 'tiny': (8., 4.)}
 
@@ -21,8 +21,8 @@ UNET = {
     'small': dict(in_channels=4, out_channels=4, channels=(128, 256, 384),
                   attention=(True, True, True), blocks=2, head_dim=64, context_dim=256,
                   vector_dim=384, temporal='svd', groups=32, norm_eps='sgm', remat='none'),
-    'tiny': dict(in_channels=4, out_channels=4, channels=(64, 128),
-                 attention=(False, True), blocks=1, head_dim=32, context_dim=64,
+    'tiny': dict(in_channels=4, out_channels=4, channels=(32, 64, 96),
+                 attention=(False, False, True), blocks=1, head_dim=32, context_dim=64,
                  vector_dim=192, temporal='svd', groups=16, norm_eps='sgm', remat='none'),
 }
 VAE = {
@@ -30,8 +30,8 @@ VAE = {
                  temporal=False, post_quant=False, scale=0.18215, remat='full'),
     'small': dict(channels=(64, 128, 256, 256), blocks=2, latent_channels=4, groups=32,
                   temporal=False, post_quant=False, scale=1., remat='none'),
-    'tiny': dict(channels=(16, 32, 64, 64), blocks=1, latent_channels=4, groups=8,
-                 temporal=False, post_quant=False, scale=1., remat='none'),
+    'tiny': dict(channels=(16, 32, 64), blocks=1, latent_channels=4, groups=8,
+                 temporal=False, post_quant=False, scale=0.42, remat='none'),
 }
 CLIP_IMAGE = {
     'full': dict(width=1280, layers=32, heads=16, mlp=5120, patch=14, size=224, projection=1024),

@@ -3,7 +3,7 @@
     config.json        the resolved config
     checkpoints/STEP/  orbax items params, ema, opt, data
     frozen/            what the stage did not train (autoencoder, CLIP), once
-    assets/            tokenizer.json
+    assets/            the tokenizer
 """
 
 import json

@@ -5,6 +5,7 @@ import sys
 
 from absl import app, flags
 
+from svdjax.core import platform
 from svdjax.core.errors import BadInput, run_command
 
 flags.DEFINE_string('workdir', None, 'Folder for checkpoints, logs and samples of this stage.')
@@ -30,6 +31,7 @@ def parse(argv):
 
 def main():
   """Parses the command line and trains."""
+  platform.configure()
   parse(sys.argv)
   from svdjax import train
   train.train(flags.FLAGS.config, flags.FLAGS.workdir)

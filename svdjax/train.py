@@ -44,12 +44,12 @@ def tokenizer_for(config, workdir):
   """
   if 'clip_text' not in config.model:
     return None
-  for source in (*handoff.sources(config.init_from), workdir):
+  for source in handoff.sources(config.init_from):
     checkpoint.copy_assets(source, workdir)
   assets = pathlib.Path(workdir) / 'assets'
-  if not (assets / 'tokenizer.json').is_file():
+  if not (assets / 'vocab.json').is_file():
     if config.task != 'contrastive':
-      raise BadInput(f'init_from {config.init_from} brings no assets/tokenizer.json: name the '
+      raise BadInput(f'init_from {config.init_from} brings no tokenizer (assets/vocab.json): name the '
                      'workdir of the CLIP stage too')
     Tokenizer.train(pipeline.captions(config.data), config.model.clip_text.vocab,
                     config.model.clip_text.context).save(assets)

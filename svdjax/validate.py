@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from svdjax.core.errors import BadInput
 from svdjax.core.memory import available_bytes, peak_bytes
 from svdjax.diffusion import precondition
+from svdjax import generate
 from svdjax.generate import check_size
 from svdjax.models.remat import POLICIES
 from svdjax.models.temporal import MIXERS
@@ -70,6 +71,19 @@ def check_memory(config, step, state, frozen):
           f'{config.data.frames} frames of {config.data.height}x{config.data.width}',
           'lower config.train.batch_size or config.data.frames, raise config.train.accumulate, '
           'or set config.model.unet.remat=full')
+
+
+def check_sampling_memory(config, parts, params, chosen, inputs):
+  """Raises BadInput if sampling is predicted not to fit in memory, with the numbers."""
+  generator = generate.build(config, parts, chosen)
+  clips = inputs['fps'].shape[0]
+  x = jax.ShapeDtypeStruct((clips,) + generator.shape, jnp.float32)
+  key, sigma = jax.random.key(0), jax.ShapeDtypeStruct((), jnp.float32)
+  given = jax.eval_shape(generator.prepare, params, inputs, key)
+  predicted = max(peak_bytes(generator.step, params, given, x, sigma, sigma, key),
+                  peak_bytes(generator.decode, params, x))
+  require(predicted, f'sampling {clips} x {chosen.frames} frames of {chosen.height}x{chosen.width}',
+          'lower --frames, --samples, --height and --width, or pass --decode-chunk')
 
 
 def require(predicted, what, remedy):

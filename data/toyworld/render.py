@@ -67,7 +67,7 @@ def background(scene, height, width, frames):
   # A place on the ground is found from the object's, which stands still on it under a camera.
   places = [((z - centred[:, i, None, None]) / scale[:, None, None] + scene.start[i] - 0.5)
             * aspect[i] for i, z in enumerate((x, y))]
-  light = 1 + 0.13 * _pattern(scene.background, *places, rng) + 0.05 * _clouds(*places, rng)
+  light = 1 + 0.09 * _pattern(scene.background, *places, rng) + 0.05 * _clouds(*places, rng)
   return np.array(world.TINTS[scene.tint]) * light[..., None]
 
 

@@ -77,6 +77,7 @@ def _encode_mp4(path, frames, fps, metadata):
     stream.height, stream.width = frames.shape[1:3]
     stream.pix_fmt = 'yuv420p'
     stream.options = {'crf': '12'}
+    stream.codec_context.thread_count = 1  # more threads give other bytes from run to run
     for frame in frames:
       picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format='rgb24')
       container.mux(stream.encode(picture))

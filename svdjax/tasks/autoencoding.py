@@ -16,13 +16,14 @@ def gradients(video):
 
 
 def reconstruction_error(config, output, video):
-  """L1 of pixels, plus L1 of their spatial gradients, which keeps edges where L1 alone blurs.
+  """L1 or L2 (config.autoencoder.norm) of pixels, plus that of their spatial gradients.
 
   LDM (2112.10752, appendix G) uses a perceptual and an adversarial term, whose networks come
   from the user; the gradient term is ours and stands in for them.
   """
-  error = jnp.abs(output - video).mean()
-  edges = sum(jnp.abs(a - b).mean() for a, b in zip(gradients(output), gradients(video)))
+  norm = config.autoencoder.norm
+  error = (jnp.abs(output - video) ** norm).mean()
+  edges = sum((jnp.abs(a - b) ** norm).mean() for a, b in zip(gradients(output), gradients(video)))
   return error + config.autoencoder.gradient_weight * edges
 
 

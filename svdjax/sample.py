@@ -1,0 +1,168 @@
+"""A video from a trained or converted checkpoint, an image and/or a prompt."""
+
+import argparse
+import json
+import pathlib
+import time
+
+import numpy as np
+
+from svdjax.core import platform
+from svdjax.core.errors import BadInput, run_command
+from svdjax.inputs import export, image as image_lib, motion
+
+
+def arguments(argv=None):
+  """The command line, parsed."""
+  parser = argparse.ArgumentParser(
+      prog='python -m svdjax.sample', description='Samples videos from a checkpoint.')
+  add = parser.add_argument
+  add('--checkpoint', required=True, help='workdir of a trained stage')
+  add('--image', help='photograph to start from (image-to-video)')
+  add('--prompt', help='caption of the video (text-to-video)')
+  add('--out', required=True, help='file to write, .mp4')
+  add('--seed', type=int, default=0)
+  add('--samples', type=int, default=1, help='videos to make; several get -0, -1, … in their names')
+  add('--frames', type=int, help="default: the checkpoint's")
+  add('--height', type=int, help="default: the checkpoint's")
+  add('--width', type=int, help="default: the checkpoint's")
+  add('--steps', type=int, help='denoising steps')
+  add('--fps', type=float, help='frame rate, of the file and as conditioning')
+  add('--motion', type=float, default=127., help='motion bucket, 0 to 255')
+  add('--cond-aug', type=float, default=0.02, help='noise on the conditioning image')
+  add('--guidance', type=float, nargs='+', metavar='SCALE',
+      help='one scale, or the first and the last of the schedule')
+  add('--guidance-schedule', choices=('constant', 'linear', 'triangle'))
+  add('--sampler', choices=('euler', 'heun'))
+  add('--churn', type=float, help='relative noise added before each step')
+  add('--decode-chunk', type=int, help='frames decoded at once')
+  add('--decoder', help='workdir whose autoencoder decodes instead, e.g. the temporal decoder')
+  add('--raw', action='store_true', help='raw weights instead of their moving average')
+  add('--gif', action='store_true', help='also write a GIF')
+  add('--strip', action='store_true', help='also write a PNG film strip')
+  return parser.parse_args(argv)
+
+
+def check(args):
+  """Raises BadInput for arguments that are wrong whatever the checkpoint is."""
+  export.check_writable(args.out)
+  if pathlib.Path(args.out).suffix != '.mp4':
+    raise BadInput(f'--out {args.out} does not end in .mp4: name an mp4 file')
+  if args.samples < 1:
+    raise BadInput(f'--samples must be at least 1, not {args.samples}')
+  if not 0 <= args.motion <= 255:
+    raise BadInput(f'--motion {args.motion:g} is outside 0 to 255: 127 is average motion')
+  if args.fps is not None and args.fps <= 1:
+    raise BadInput(f'--fps {args.fps:g} is too slow: use more than 1 frame a second')
+  if args.guidance and len(args.guidance) > 2:
+    raise BadInput(f'--guidance takes one or two numbers, not {len(args.guidance)}')
+
+
+def check_conditions(args, config):
+  """Raises BadInput where image and prompt are not what the checkpoint is conditioned on."""
+  if config.task != 'denoising':
+    raise BadInput(f'checkpoint {args.checkpoint} is of task {config.task}, which makes no video: '
+                   'give one of text-to-video or image-to-video')
+  needs = {'prompt': config.conditioning.context == 'text',
+           'image': config.conditioning.context == 'image' or bool(config.conditioning.concat)}
+  for name, needed in needs.items():
+    given = getattr(args, name) is not None
+    if needed and not given:
+      raise BadInput(f'checkpoint {args.checkpoint} is conditioned on a {name}: pass --{name}')
+    if given and not needed:
+      other = 'image' if name == 'prompt' else 'prompt'
+      raise BadInput(f'checkpoint {args.checkpoint} takes no {name}: drop --{name} and pass '
+                     f'--{other}, or use a checkpoint trained with it')
+
+
+def settings_of(args, config):
+  """generate.Settings from the command line over the checkpoint's own."""
+  from svdjax import generate
+  low, high = (None, None) if not args.guidance else (args.guidance[0], args.guidance[-1])
+  schedule = args.guidance_schedule
+  if args.guidance and schedule is None and len(args.guidance) == 1:
+    schedule = 'constant'
+  return generate.settings(
+      config, frames=args.frames, height=args.height, width=args.width, steps=args.steps,
+      sampler=args.sampler, guidance=schedule, guidance_min=low, guidance_max=high,
+      churn=args.churn, decode_chunk=args.decode_chunk)
+
+
+def inputs_of(args, config, chosen, tokenizer):
+  """Conditioning inputs of all samples: every field with a leading axis of `samples`."""
+  many = lambda x: np.repeat(np.asarray(x)[None], args.samples, axis=0)
+  fps = args.fps or min(config.data.fps)
+  inputs = {'fps': many(np.float32(fps - 1)), 'motion': many(np.float32(args.motion)),
+            'cond_aug': many(np.float32(args.cond_aug))}
+  if args.image is not None:
+    image = image_lib.load_image(args.image)
+    inputs['image'] = many(image_lib.fit_image(image, chosen.height, chosen.width))
+  if args.prompt is not None:
+    inputs['tokens'] = many(tokenizer([args.prompt])[0])
+    inputs['empty_tokens'] = many(tokenizer([''])[0])
+  return inputs, fps
+
+
+def load(args):
+  """(config, networks, parameters, tokenizer) of the checkpoint, its decoder exchanged if asked."""
+  from svdjax import checkpoint
+  from svdjax.models.tokenizer import Tokenizer
+  from svdjax.tasks import parts as parts_lib
+  config, params, step = checkpoint.load(args.checkpoint, ema=not args.raw)
+  check_conditions(args, config)
+  if args.decoder:
+    other, replacement, _ = checkpoint.load(args.decoder, ema=not args.raw)
+    if 'vae' not in other.model:
+      raise BadInput(f'--decoder {args.decoder} has no autoencoder: name the workdir of one')
+    config.model.vae = other.model.vae
+    params = {n: x for n, x in params.items() if not n.startswith('vae/')}
+    params |= {n: x for n, x in replacement.items() if n.startswith('vae/')}
+  assets = pathlib.Path(args.checkpoint) / 'assets'
+  tokenizer = Tokenizer.load(assets) if 'clip_text' in config.model else None
+  return config, parts_lib.build(config.model), params, tokenizer, step
+
+
+def main(argv=None):
+  """Samples and writes the files."""
+  args = arguments(argv)
+  check(args)
+  platform.configure()
+  from svdjax import checkpoint, generate
+  from svdjax.core.progress import Progress
+  from svdjax.core.rng import key_of
+  from svdjax.validate import check_sampling_memory
+
+  check_conditions(args, checkpoint.load_config(args.checkpoint))
+  config, parts, params, tokenizer, step = load(args)
+  chosen = settings_of(args, config)
+  inputs, fps = inputs_of(args, config, chosen, tokenizer)
+  check_sampling_memory(config, parts, params, chosen, inputs)
+  began = time.monotonic()
+  generator = generate.build(config, parts, chosen)
+  with Progress(chosen.steps, 0, 'sampling') as bar:
+    videos = np.asarray(generate.run(generator, params, inputs, key_of(args.seed, 'sample'),
+                                     bar.update))
+  metadata = {'checkpoint': str(args.checkpoint), 'step': step, 'seed': args.seed,
+              'prompt': args.prompt, 'image': args.image, 'fps': fps, 'motion': args.motion,
+              'cond_aug': args.cond_aug, **vars(chosen)}
+  for i, frames in enumerate(videos):
+    write(args, i, frames, fps, metadata | {'sample': i})
+  print(f'{len(videos)} x {chosen.frames} frames in {time.monotonic() - began:.1f} s')
+
+
+def write(args, i, frames, fps, metadata):
+  """Writes one sample under its name, with the settings inside the file."""
+  out = pathlib.Path(args.out)
+  if args.samples > 1:
+    out = out.with_name(f'{out.stem}-{i}.mp4')
+  score = motion.motion_score(frames, fps) if len(frames) > 1 else 0.
+  export.write_mp4(out, frames, fps, {'comment': json.dumps(metadata)})
+  print(f'{out}  motion {score:.4f} of the diagonal per second')
+  if args.gif:
+    export.write_gif(out.with_suffix('.gif'), frames, fps)
+  if args.strip:
+    export.write_png(out.with_suffix('.png'), export.film_strip([frames]))
+
+
+if __name__ == '__main__':
+  run_command(main)
