@@ -126,6 +126,8 @@ def train(config, workdir):
   if int(state.step) >= config.train.steps:
     print(f'{workdir} has finished its {config.train.steps} steps', file=sys.stderr)
     return {}
+  # Committed to a device from the start: a step that changed this would be compiled twice.
+  state, frozen = jax.device_put((state, frozen), jax.local_devices()[0])
   print(parameter_overview(state.params | frozen, set(state.params)), file=sys.stderr)
   check_memory(config, state_lib.make_step(config, parts), state, frozen)
 

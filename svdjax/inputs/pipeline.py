@@ -4,6 +4,7 @@ config.data says what a clip is: `frames` at one of `fps`, of height × width pi
 cannot give such a clip (damaged, too short) are passed over for the next one and counted.
 """
 
+import json
 import threading
 import warnings
 
@@ -43,6 +44,11 @@ class Clips:
 
   def __len__(self):
     return len(self.source)
+
+  def truths(self):
+    """What is true of each generated clip, as dicts; {} for real footage."""
+    texts = (record.decode(self.source[i])['truth'] for i in range(len(self)))
+    return [json.loads(text) if text else {} for text in texts]
 
   def clip(self, index, draw):
     """The clip of one record, {'video': uint8 [t h w 3], 'fps', 'motion', 'tokens', 'index'}.

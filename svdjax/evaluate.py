@@ -1,0 +1,221 @@
+"""Measures a checkpoint on held-out clips, against chance and against trivial answers.
+
+    python -m svdjax.evaluate --checkpoint DIR --data DIR [--seeds 5] [--clips 16] [--out FILE.json]
+
+On generated data (data.toyworld) colour, shape and direction are read from the frames and compared
+with the truth; figures are means over sampling seeds with the spread (largest minus smallest).
+"""
+
+import argparse
+import dataclasses
+import json
+import pathlib
+from typing import NamedTuple
+
+import numpy as np
+
+from svdjax.core import platform
+from svdjax.core.errors import BadInput, run_command
+from svdjax.inputs import export, motion
+from svdjax.metrics import quality, truth
+
+
+class Figure(NamedTuple):
+  """One measured figure: values of all seeds, and what trivial answers reach."""
+  name: str
+  values: list[float]
+  baselines: dict[str, float]
+  unit: str = ''
+
+  def row(self):
+    """{'name', 'mean', 'spread', 'values', 'baselines', 'unit'}, plain numbers."""
+    return {'name': self.name, 'mean': float(np.mean(self.values)),
+            'spread': float(np.max(self.values) - np.min(self.values)),
+            'values': [float(v) for v in self.values], 'unit': self.unit,
+            'baselines': {k: float(v) for k, v in self.baselines.items()}}
+
+
+@dataclasses.dataclass
+class Subject:
+  """A loaded checkpoint and what it is measured with."""
+  config: object
+  parts: object
+  params: dict
+  tokenizer: object
+  world: object
+  seeds: int
+  clips: int
+  steps: int | None
+
+  def held_out(self, kinds, split='test'):
+    """The first clips of the split whose truth has one of `kinds`: (batch, truths)."""
+    from svdjax.inputs import pipeline
+    source = pipeline.Clips(self.config.data, split, 0, self.tokenizer)
+    truths = source.truths()
+    chosen = [i for i, t in enumerate(truths) if not kinds or t.get('kind') in kinds]
+    if not chosen:
+      raise BadInput(f'data folder {self.config.data.source} has no held-out clip of kind '
+                     f'{" or ".join(kinds)}: make one with `python -m data.toyworld`')
+    chosen = chosen[:self.clips]
+    parts = [source.clip(i, 0) for i in chosen]
+    batch = {n: np.stack([p[n] for p in parts]) for n in parts[0]}
+    return batch, [truths[i] for i in chosen]
+
+  def sample(self, batch, seed, **inputs):
+    """Clips that the model makes of a batch, uint8 [b t h w 3]; `inputs` replace the batch's."""
+    from svdjax import generate, preview
+    from svdjax.core.rng import key_of
+    if not hasattr(self, 'generator'):
+      chosen = generate.settings(self.config, steps=self.steps)
+      self.generator = generate.build(self.config, self.parts, chosen)
+    given = preview.inputs_of(batch, self.tokenizer) | inputs
+    return np.asarray(generate.run(self.generator, self.params, given, key_of(seed, 'evaluate')))
+
+
+def mean_clip(subject, like):
+  """The mean of 64 training clips as a clip, repeated: a trivial answer, like [b t h w 3]."""
+  from svdjax.inputs import pipeline
+  source = pipeline.Clips(subject.config.data, 'train', 0, subject.tokenizer)
+  mean = np.mean([source.clip(i, 0)['video'] for i in range(min(64, len(source)))], axis=0)
+  return np.broadcast_to(np.round(mean).astype(np.uint8), like.shape)
+
+
+def autoencoder(subject):
+  """Reconstruction PSNR of held-out clips."""
+  from svdjax import preview
+  batch, _ = subject.held_out(())
+  video = batch['video']
+  made = np.asarray(preview.clips_of(subject.config, subject.parts, subject.params, batch, None))
+  change = lambda v: np.abs(np.diff(v.astype(float), axis=1)).mean() if v.shape[1] > 1 else 0.
+  figures = [Figure('reconstruction PSNR', [quality.psnr(made, video).mean()],
+                    {'mean video': quality.psnr(mean_clip(subject, video), video).mean()}, 'dB')]
+  if video.shape[1] > 1:
+    figures.append(Figure('change between frames', [change(made)], {'truth': change(video)},
+                          'grey levels'))
+  return figures
+
+
+def text_to_video(subject):
+  """Whether colour, shape and direction of the generated clips are those of the caption."""
+  batch, truths = subject.held_out(('object', 'pointer'))
+  rows = []
+  for seed in range(subject.seeds):
+    made = subject.sample(batch, seed)
+    rows.append(truth.accuracy([truth.read_clip(v, subject.world) for v in made], truths))
+  trivial = truth.accuracy(
+      [truth.read_clip(v, subject.world) for v in mean_clip(subject, batch['video'])], truths)
+  chance = {'color': 1 / len(subject.world.colors), 'shape': 1 / len(set(subject.world.shapes)),
+            'direction': 1 / len(subject.world.directions)}
+  names = ('color', 'shape') + (('direction',) if batch['video'].shape[1] > 1 else ())
+  return [Figure(f'caption {name}', [r[name] for r in rows],
+                 {'chance': chance[name], 'mean video': trivial[name]}) for name in names]
+
+
+def image_to_video(subject):
+  """Direction of objects that point where they go, fidelity to the first frame, motion bucket."""
+  batch, truths = subject.held_out(('pointer',))
+  still = np.repeat(batch['video'][:, :1], batch['video'].shape[1], axis=1)
+  directions, first, whole = [], [], []
+  for seed in range(subject.seeds):
+    made = subject.sample(batch, seed)
+    read = [truth.read_clip(v, subject.world) for v in made]
+    directions.append(truth.accuracy(read, truths)['direction'])
+    first.append(quality.psnr(made[:, 0], batch['video'][:, 0]).mean())
+    whole.append(quality.psnr(made[:, 1:], batch['video'][:, 1:]).mean())
+  mean = mean_clip(subject, batch['video'])
+  versus = lambda v: quality.psnr(v[:, 1:], batch['video'][:, 1:]).mean()
+  return [
+      Figure('pointed direction', directions, {
+          'chance': 1 / len(subject.world.directions), 'first frame repeated': 0.}),
+      Figure('first-frame PSNR', first, {
+          'mean video': quality.psnr(mean[:, 0], batch['video'][:, 0]).mean()}, 'dB'),
+      Figure('continuation PSNR', whole, {
+          'first frame repeated': versus(still), 'mean video': versus(mean)}, 'dB'),
+      *motion_following(subject)]
+
+
+def motion_following(subject, buckets=(20., 60., 100., 140.)):
+  """Rank correlation between the motion bucket asked for and the motion measured."""
+  batch, _ = subject.held_out(('object', 'pointer'))
+  batch = {n: x[:4] for n, x in batch.items()}
+  values, measured = [], {b: [] for b in buckets}
+  for seed in range(subject.seeds):
+    asked, got = [], []
+    for bucket in buckets:
+      asked_of = np.full(len(batch['video']), bucket, np.float32)
+      made = subject.sample(batch, seed, motion=asked_of)
+      scores = [motion.motion_score(v, float(f) + 1) for v, f in zip(made, batch['fps'])]
+      asked += [bucket] * len(scores)
+      got += scores
+      measured[bucket] += scores
+    values.append(quality.rank_correlation(asked, got))
+  baselines = {'chance': 0.} | {f'motion at {b:g}': np.mean(m) for b, m in measured.items()}
+  return [Figure('motion follows bucket', values, baselines, 'rank correlation')]
+
+
+def measure(subject):
+  """All figures that belong to the task of a checkpoint.
+
+  Raises:
+    BadInput: nothing is measured for that task.
+  """
+  if subject.config.task == 'autoencoding':
+    return autoencoder(subject)
+  if subject.config.task != 'denoising':
+    raise BadInput(f'a checkpoint of task {subject.config.task} is not evaluated: give an '
+                   'autoencoder, text-to-video or image-to-video checkpoint')
+  if subject.config.conditioning.concat:
+    return image_to_video(subject)
+  return text_to_video(subject)
+
+
+def table(figures):
+  """Figures as aligned lines of text."""
+  lines = []
+  for figure in figures:
+    row = figure.row()
+    spread = f' ± {row["spread"]:.3g}' if len(figure.values) > 1 else ''
+    versus = ', '.join(f'{k} {v:.3g}' for k, v in row['baselines'].items())
+    lines.append(f'{row["name"]:24s} {row["mean"]:.3g}{spread} {row["unit"]}  ({versus})')
+  return '\n'.join(lines)
+
+
+def main(argv=None):
+  """Evaluates and prints; writes JSON where --out says."""
+  parser = argparse.ArgumentParser(prog='python -m svdjax.evaluate', description=__doc__)
+  parser.add_argument('--checkpoint', required=True, help='workdir of a trained stage')
+  parser.add_argument('--data', required=True, help='data folder with a test split')
+  parser.add_argument('--seeds', type=int, default=5, help='sampling seeds')
+  parser.add_argument('--clips', type=int, default=16, help='held-out clips for each seed')
+  parser.add_argument('--steps', type=int, help="denoising steps; default: the checkpoint's")
+  parser.add_argument('--out', help='JSON file to write')
+  args = parser.parse_args(argv)
+  if args.seeds < 1 or args.clips < 1:
+    raise BadInput('--seeds and --clips must be at least 1')
+  if args.out:
+    export.check_writable(args.out)
+  platform.configure()
+  from svdjax import checkpoint
+  from svdjax.models.tokenizer import Tokenizer
+  from svdjax.tasks import parts as parts_lib
+  config, params, step = checkpoint.load(args.checkpoint)
+  config.data.source, config.data.drop_text = args.data, 0.
+  config.data.captions = (0., 0., 1.) if config.data.frames > 1 else (1., 0., 0.)
+  config.data.fps = config.data.fps[-1:]
+  config.data.crop = 'center'
+  tokenizer = None
+  if 'clip_text' in config.model:
+    tokenizer = Tokenizer.load(pathlib.Path(args.checkpoint) / 'assets')
+  subject = Subject(config, parts_lib.build(config.model), params, tokenizer,
+                    truth.load_world(args.data), args.seeds, args.clips, args.steps)
+  figures = measure(subject)
+  print(table(figures))
+  if args.out:
+    report = {'checkpoint': args.checkpoint, 'step': step, 'data': args.data, 'seeds': args.seeds,
+              'clips': args.clips, 'frames': config.data.frames, 'height': config.data.height,
+              'width': config.data.width, 'figures': [f.row() for f in figures]}
+    pathlib.Path(args.out).write_text(json.dumps(report, indent=2))
+
+
+if __name__ == '__main__':
+  run_command(main)
