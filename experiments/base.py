@@ -75,7 +75,7 @@ def get_base(scale):
 
   c.sample = ml_collections.ConfigDict()  # previews while training, and defaults of svdjax.sample
   c.sample.every = 5000 if scale == 'full' else 0  # 0: at the end alone
-  c.sample.clips = 4
+  c.sample.clips = 4  # 0: no previews
   c.sample.sampler = 'euler'
   c.sample.steps = 25
   c.sample.guidance = 'constant'

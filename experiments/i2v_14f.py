@@ -32,16 +32,17 @@ def image_to_video(scale, variant, frames):
   c.data.captions = (1., 0., 0.)  # captions are not used
   c.train.batch_size = {'full': 768, 'small': 32, 'tiny': 16}[scale]
   c.train.ema = 0.9999 if scale == 'full' else 0.99
-  c.optim.lr = {'full': 3e-5, 'small': 2e-4, 'tiny': 1e-3}[scale]
+  c.optim.lr = {'full': 3e-5, 'small': 2e-4, 'tiny': 2e-3}[scale]
   c.sample.guidance = 'linear'
   c.sample.guidance_min, c.sample.guidance_max = 1., 2.5  # released SVD
   if variant == 'base':
     c.handoff.after = 'video_pretrain (variant high) and CLIP'
+    c.sample.clips = 0 if scale == 'tiny' else 4
     c.handoff.fresh = ('unet/conv_in/kernel',)  # widened by the concatenated latent
     c.data.height, c.data.width = sizes.RESOLUTIONS[scale]['mid']
-    c.train.steps = {'full': 50_000, 'small': 4_000, 'tiny': 300}[scale]
+    c.train.steps = {'full': 50_000, 'small': 4_000, 'tiny': 180}[scale]
   else:
     c.handoff.after = 'i2v_14f, variant base'
     c.data.height, c.data.width = sizes.RESOLUTIONS[scale]['high']
-    c.train.steps = {'full': 50_000, 'small': 2_000, 'tiny': 100}[scale]
+    c.train.steps = {'full': 50_000, 'small': 2_000, 'tiny': 60}[scale]
   return c

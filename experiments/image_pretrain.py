@@ -26,10 +26,11 @@ def get_config(arg='full'):
   c.optim.lr = {'full': 1e-4, 'small': 3e-4, 'tiny': 1e-3}[scale]  # full: ours, as stage II
   c.train.ema = 0.9999 if scale == 'full' else 0.99
   if variant == 'adapt':
+    c.sample.clips = 0 if scale == 'tiny' else 4
     c.train.trainable = ('unet/time_embedding/.*', 'unet/.*/time_emb_proj/.*')
     c.data.height, c.data.width = sizes.RESOLUTIONS[scale]['image']
-    c.train.steps = {'full': 1_000, 'small': 300, 'tiny': 60}[scale]
+    c.train.steps = {'full': 1_000, 'small': 300, 'tiny': 30}[scale]
   else:
     c.data.height, c.data.width = sizes.RESOLUTIONS[scale]['low']
-    c.train.steps = {'full': 30_000, 'small': 3_000, 'tiny': 200}[scale]
+    c.train.steps = {'full': 30_000, 'small': 3_000, 'tiny': 100}[scale]
   return c

@@ -13,7 +13,8 @@ FRAMES = {
 }
 FPS = {'full': (5., 6., 8., 12., 24., 30.), 'small': (8., 4.), 'tiny': (8., 4.)}
 
-# The released model (svd_model 1, 3, 4), and two that train in minutes to half an hour.
+# The released model (svd_model 1, 3, 4), and two that train in minutes to half an hour. A latent
+# scale of 0 is measured when the first denoising stage starts, and kept by those after it.
 UNET = {
     'full': dict(in_channels=4, out_channels=4, channels=(320, 640, 1280, 1280),
                  attention=(True, True, True, False), blocks=2, head_dim=64, context_dim=1024,
@@ -21,17 +22,17 @@ UNET = {
     'small': dict(in_channels=4, out_channels=4, channels=(128, 256, 384),
                   attention=(True, True, True), blocks=2, head_dim=64, context_dim=256,
                   vector_dim=384, temporal='svd', groups=32, norm_eps='sgm', remat='none'),
-    'tiny': dict(in_channels=4, out_channels=4, channels=(32, 64, 96),
-                 attention=(False, False, True), blocks=1, head_dim=32, context_dim=64,
+    'tiny': dict(in_channels=4, out_channels=4, channels=(32, 64),
+                 attention=(False, True), blocks=1, head_dim=32, context_dim=64,
                  vector_dim=192, temporal='svd', groups=16, norm_eps='sgm', remat='none'),
 }
 VAE = {
     'full': dict(channels=(128, 256, 512, 512), blocks=2, latent_channels=4, groups=32,
                  temporal=False, post_quant=False, scale=0.18215, remat='full'),
     'small': dict(channels=(64, 128, 256, 256), blocks=2, latent_channels=4, groups=32,
-                  temporal=False, post_quant=False, scale=1., remat='none'),
+                  temporal=False, post_quant=False, scale=0., remat='none'),
     'tiny': dict(channels=(16, 32, 64), blocks=1, latent_channels=4, groups=8,
-                 temporal=False, post_quant=False, scale=0.42, remat='none'),
+                 temporal=False, post_quant=False, scale=0., remat='none'),
 }
 CLIP_IMAGE = {
     'full': dict(width=1280, layers=32, heads=16, mlp=5120, patch=14, size=224, projection=1024),

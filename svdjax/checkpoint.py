@@ -107,6 +107,12 @@ def load_config(path):
   return ConfigDict(_tuples(json.loads(file.read_text())))
 
 
+def saved_steps(workdir):
+  """The steps whose checkpoints are complete, in no order."""
+  folders = (pathlib.Path(workdir) / 'checkpoints').glob('*')
+  return [int(p.name) for p in folders if p.name.isdigit()]
+
+
 def load(path, ema=True):
   """All parameters of the latest step of a workdir, trained (EMA or raw) and frozen.
 
@@ -118,7 +124,7 @@ def load(path, ema=True):
   """
   path = pathlib.Path(path)
   config = load_config(path)
-  steps = [int(p.name) for p in (path / 'checkpoints').glob('*') if p.name.isdigit()]
+  steps = saved_steps(path)
   if not steps:
     raise BadInput(f'checkpoint {path} has no saved step yet: train it first')
   params = load_params(path / 'checkpoints' / str(max(steps)) / ('ema' if ema else 'params'))
@@ -134,29 +140,36 @@ def _flat(tree, prefix=''):
   return {prefix[:-1]: tree}
 
 
-def write_config(workdir, config):
-  """Writes config.json, or checks that a resumed workdir has the same.
-
-  Raises:
-    BadInput: the workdir cannot be written, or was trained with another config.
-  """
-  workdir, text = pathlib.Path(workdir), json.dumps(config.to_dict(), indent=2, default=list)
-  file = workdir / 'config.json'
+def make_workdir(workdir):
+  """Creates the folder; raises BadInput if it cannot be written."""
+  workdir = pathlib.Path(workdir)
   try:
     workdir.mkdir(parents=True, exist_ok=True)
-    if file.is_file():
-      old, new = _flat(json.loads(file.read_text())), _flat(json.loads(text))
-      changed = [f'{n} {old.get(n)} -> {new.get(n)}' for n in sorted(old | new)
-                 if old.get(n) != new.get(n) and not n.startswith(CHANGEABLE)]
-      if changed:
-        raise BadInput(f'workdir {workdir} was trained with another config '
-                       f'({"; ".join(changed[:4])}): use a new workdir or the old values')
-    temporary = file.with_suffix('.tmp')
-    temporary.write_text(text)
-    os.replace(temporary, file)
+    (workdir / '.writable').touch()
+    (workdir / '.writable').unlink()
   except OSError as error:
     raise BadInput(f'workdir {workdir} cannot be written ({error.strerror}): choose another '
                    '--workdir') from None
+
+
+def write_config(workdir, config):
+  """Writes config.json, or checks that a workdir with a saved step has the same.
+
+  Raises:
+    BadInput: the workdir was trained with another config.
+  """
+  workdir, text = pathlib.Path(workdir), json.dumps(config.to_dict(), indent=2, default=list)
+  file = workdir / 'config.json'
+  if file.is_file() and saved_steps(workdir):
+    old, new = _flat(json.loads(file.read_text())), _flat(json.loads(text))
+    changed = [f'{n} {old.get(n)} -> {new.get(n)}' for n in sorted(old | new)
+               if old.get(n) != new.get(n) and not n.startswith(CHANGEABLE)]
+    if changed:
+      raise BadInput(f'workdir {workdir} was trained with another config '
+                     f'({"; ".join(changed[:4])}): use a new workdir or the old values')
+  temporary = file.with_suffix('.tmp')
+  temporary.write_text(text)
+  os.replace(temporary, file)
 
 
 def copy_assets(source, workdir):

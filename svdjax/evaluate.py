@@ -1,6 +1,7 @@
 """Measures a checkpoint on held-out clips, against chance and against trivial answers.
 
-    python -m svdjax.evaluate --checkpoint DIR --data DIR [--seeds 5] [--clips 16] [--out FILE.json]
+    python -m svdjax.evaluate --checkpoint DIR --data DIR [--seeds 5] [--clips 16]
+        [--out FILE.json] [--strip FILE.png]
 
 On generated data (data.toyworld) colour, shape and direction are read from the frames and compared
 with the truth; figures are means over sampling seeds with the spread (largest minus smallest).
@@ -46,6 +47,12 @@ class Subject:
   seeds: int
   clips: int
   steps: int | None
+  shown: tuple = ()  # (true clips, the model's, captions) for a film strip
+
+  @property
+  def condition(self):
+    """What the model is given, in words."""
+    return 'the first frame' if self.config.conditioning.concat else 'the caption'
 
   def held_out(self, kinds, split='test'):
     """The first clips of the split whose truth has one of `kinds`: (batch, truths)."""
@@ -101,6 +108,7 @@ def text_to_video(subject):
   rows = []
   for seed in range(subject.seeds):
     made = subject.sample(batch, seed)
+    subject.shown = subject.shown or (batch['video'], made, [t['caption'] for t in truths])
     rows.append(truth.accuracy([truth.read_clip(v, subject.world) for v in made], truths))
   trivial = truth.accuracy(
       [truth.read_clip(v, subject.world) for v in mean_clip(subject, batch['video'])], truths)
@@ -118,6 +126,7 @@ def image_to_video(subject):
   directions, first, whole = [], [], []
   for seed in range(subject.seeds):
     made = subject.sample(batch, seed)
+    subject.shown = subject.shown or (batch['video'], made, [t['caption'] for t in truths])
     read = [truth.read_clip(v, subject.world) for v in made]
     directions.append(truth.accuracy(read, truths)['direction'])
     first.append(quality.psnr(made[:, 0], batch['video'][:, 0]).mean())
@@ -180,6 +189,16 @@ def table(figures):
   return '\n'.join(lines)
 
 
+def write_strip(path, subject, rows=6):
+  """Writes a film strip, each true clip above what the model made of it."""
+  truths, made, captions = subject.shown
+  clips, labels = [], []
+  for i in range(min(rows, len(made))):
+    clips += [truths[i], made[i]]
+    labels += [f'truth: {captions[i]}', f'model, from {subject.condition}']
+  export.write_png(path, export.film_strip(clips, labels, frames=truths.shape[1]))
+
+
 def main(argv=None):
   """Evaluates and prints; writes JSON where --out says."""
   parser = argparse.ArgumentParser(prog='python -m svdjax.evaluate', description=__doc__)
@@ -189,11 +208,12 @@ def main(argv=None):
   parser.add_argument('--clips', type=int, default=16, help='held-out clips for each seed')
   parser.add_argument('--steps', type=int, help="denoising steps; default: the checkpoint's")
   parser.add_argument('--out', help='JSON file to write')
+  parser.add_argument('--strip', help='PNG film strip to write, of a model of videos')
   args = parser.parse_args(argv)
   if args.seeds < 1 or args.clips < 1:
     raise BadInput('--seeds and --clips must be at least 1')
-  if args.out:
-    export.check_writable(args.out)
+  for path in filter(None, (args.out, args.strip)):
+    export.check_writable(path)
   platform.configure()
   from svdjax import checkpoint
   from svdjax.models.tokenizer import Tokenizer
@@ -210,6 +230,8 @@ def main(argv=None):
                     truth.load_world(args.data), args.seeds, args.clips, args.steps)
   figures = measure(subject)
   print(table(figures))
+  if args.strip and subject.shown:
+    write_strip(args.strip, subject)
   if args.out:
     report = {'checkpoint': args.checkpoint, 'step': step, 'data': args.data, 'seeds': args.seeds,
               'clips': args.clips, 'frames': config.data.frames, 'height': config.data.height,

@@ -146,6 +146,8 @@ def run(generator, params, inputs, key, progress=None):
   given = generator.prepare(params, inputs, fold_name(key, 'image_noise'))
   x = sampler.initial_noise(
       fold_name(key, 'noise'), (clips,) + generator.shape, generator.sigmas)
+  # Committed like what a step returns, or the second step would be compiled again.
+  x = jax.device_put(x, given.context.sharding)
   levels = jnp.asarray(generator.sigmas)
   for i in range(len(levels) - 1):
     x = generator.step(params, given, x, levels[i], levels[i + 1],

@@ -1,11 +1,17 @@
 """What a stage starts from: fresh parameters and those of the stages named by config.init_from."""
 
+import pathlib
 from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
 
 from svdjax import checkpoint
 from svdjax.core.errors import BadInput
-from svdjax.core.params import apply_handoff, plan_handoff
+from svdjax.core.params import apply_handoff, part, plan_handoff
 from svdjax.core.rng import key_of
+from svdjax.models import vae
+from svdjax.tasks import latents
 
 
 class Start(NamedTuple):
@@ -34,16 +40,52 @@ def read(init_from):
   return merged
 
 
+def require_sources(config, workdir):
+  """Raises BadInput if a new run in `workdir` needs config.init_from and has none."""
+  resumes = (pathlib.Path(workdir) / 'checkpoints').is_dir()
+  if config.handoff.after and not sources(config.init_from) and not resumes:
+    raise BadInput(f'init_from is not set: this stage starts from {config.handoff.after}; pass '
+                   '--config.init_from=WORKDIR (several, separated by commas)')
+
+
+def latent_scale(config, parts, workdir, batch):
+  """The factor on latents of a denoising stage: its config's, an earlier run's, or measured.
+
+  Measured as 1 / standard deviation over the latents of one batch (LDM 2112.10752, appendix G), by
+  the first stage that has a UNet; later ones inherit it, since the UNet was trained with it.
+
+  Args:
+    config: the experiment.
+    parts: its networks.
+    workdir: its folder, asked first, so that a resumed run keeps its scale.
+    batch: of training clips, 'video' uint8 [b t h w 3].
+
+  Raises:
+    BadInput: init_from brings no autoencoder.
+  """
+  if config.model.vae.scale:
+    return config.model.vae.scale
+  for path in (workdir, *sources(config.init_from)):
+    if (pathlib.Path(path) / 'config.json').is_file():
+      earlier = checkpoint.load_config(path).model
+      if 'unet' in earlier and earlier.vae.scale:
+        return earlier.vae.scale
+  params = part(read(config.init_from), 'vae')
+  if params.keys() != parts.networks['vae'].shapes.keys():
+    raise BadInput(f'init_from {config.init_from} brings no autoencoder of this size: name the '
+                   'workdir of the autoencoder stage')
+  video = latents.to_float(jnp.asarray(batch['video'][:, :1]))
+  mean, _ = jax.jit(lambda p, v: vae.encode(parts.networks['vae'].apply, p, v))(params, video)
+  return float(1 / mean.std())
+
+
 def start(config, parts):
   """Fresh parameters where config.handoff.fresh allows it, those of config.init_from elsewhere.
 
   Raises:
-    BadInput: init_from is missing though needed, or not what this stage starts from.
+    BadInput: init_from is not what this stage starts from.
   """
   fresh = tuple(config.handoff.fresh)
-  if not sources(config.init_from) and config.handoff.after:
-    raise BadInput(f'init_from is not set: this stage starts from {config.handoff.after}; pass '
-                   '--config.init_from=WORKDIR (several, separated by commas)')
   source = read(config.init_from)
   plan = plan_handoff(parts.shapes, source, fresh, tuple(config.handoff.dropped),
                       config.init_from or '(nothing)')

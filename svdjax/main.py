@@ -1,19 +1,78 @@
-"""Trains one stage: python -m svdjax.main --config experiments/NAME.py[:SCALE[,VARIANT]] --workdir DIR."""
+"""Trains one stage.
 
+    python -m svdjax.main --config experiments/NAME.py[:SCALE[,VARIANT]] --workdir DIR \\
+      [--config.FIELD=VALUE ...]
+
+The same workdir again goes on where training ended. Fields are in experiments/base.py.
+"""
+
+import difflib
+import pathlib
 import re
+import runpy
 import sys
 
-from absl import app, flags
+from absl import flags
 
 from svdjax.core import platform
 from svdjax.core.errors import BadInput, run_command
 
+EXAMPLE = '--config experiments/i2v_14f.py:tiny --workdir DIR'
+
 flags.DEFINE_string('workdir', None, 'Folder for checkpoints, logs and samples of this stage.')
+
+
+def experiment(argument):
+  """The config of a --config argument, FILE.py[:SCALE[,VARIANT]].
+
+  Raises:
+    BadInput: no such file, or it refuses the scale or variant.
+  """
+  path, colon, scale = argument.partition(':')
+  if not pathlib.Path(path).is_file():
+    raise BadInput(f'--config {path} is not a file: name an experiment file, as in {EXAMPLE}')
+  try:
+    return runpy.run_path(path)['get_config'](*([scale] if colon else []))
+  except KeyError:
+    raise BadInput(f'--config {path} defines no get_config: name an experiment file, as in '
+                   f'{EXAMPLE}') from None
+  except (ValueError, ImportError, SyntaxError) as error:
+    raise BadInput(f'--config {argument}: {error}') from None
+
+
+def fields(config, prefix='config'):
+  """{'config.train.steps': value} of all fields, groups of fields included."""
+  flat = {}
+  for name, value in config.items():
+    flat[f'{prefix}.{name}'] = value
+    if hasattr(value, 'items'):
+      flat |= fields(value, f'{prefix}.{name}')
+  return flat
+
+
+def check_fields(argv):
+  """Raises BadInput for --config.FIELD=VALUE of a field that the experiment does not have.
+
+  ml_collections refuses these too, but with a traceback or without the field's whole name.
+  """
+  line = ' '.join(argv[1:])
+  named = re.search(r'(?:^|\s)--?config[=\s](\S+)', line)
+  if not named:
+    return
+  known = fields(experiment(named[1]))
+  for name in re.findall(r'(?:^|\s)--?(config\.[^\s=]+)', line):
+    if name not in known:
+      close = difflib.get_close_matches(name, known, n=1, cutoff=0.)
+      raise BadInput(f'{name} is not a field of this experiment: did you mean {close[0]}?')
+    if hasattr(known[name], 'items'):
+      raise BadInput(f'{name} is a group of fields: set one of '
+                     f'{", ".join(f"{name}.{field}" for field in known[name])}')
 
 
 def parse(argv):
   """Parses flags; what is wrong with them becomes one BadInput sentence."""
   from ml_collections import config_flags
+  check_fields(argv)
   if 'config' not in flags.FLAGS:
     config_flags.DEFINE_config_file('config', None, 'Experiment file, FILE.py:SCALE[,VARIANT].',
                                     lock_config=True)
@@ -26,11 +85,14 @@ def parse(argv):
     raise BadInput(f'argument "{rest[1]}" is not understood: options start with --')
   for name in ('config', 'workdir'):
     if not flags.FLAGS[name].value:
-      raise BadInput(f'--{name} is not set: use --config experiments/i2v_14f.py:tiny --workdir DIR')
+      raise BadInput(f'--{name} is not set: use {EXAMPLE}')
 
 
 def main():
   """Parses the command line and trains."""
+  if {'-h', '--help'} & set(sys.argv):
+    print(__doc__)
+    return
   platform.configure()
   parse(sys.argv)
   from svdjax import train
@@ -38,5 +100,4 @@ def main():
 
 
 if __name__ == '__main__':
-  del app
   run_command(main)

@@ -17,12 +17,15 @@ def learning_rate(optim, steps):
       [optim.warmup])
 
 
-def optimizer(optim, steps):
-  """AdamW with clipping by global norm, as an optax transformation."""
+def optimizer(optim):
+  """AdamW with clipping by global norm, as an optax transformation without its learning rate.
+
+  Its updates are multiplied by minus the learning rate of the step, which is an input of the
+  compiled program: stages and sweeps that differ in it share one program.
+  """
   return optax.chain(
-      optax.clip_by_global_norm(optim.clip),
-      optax.adamw(learning_rate(optim, steps), b1=optim.b1, b2=optim.b2,
-                  weight_decay=optim.weight_decay))
+      optax.clip_by_global_norm(optim.clip), optax.scale_by_adam(b1=optim.b1, b2=optim.b2),
+      optax.add_decayed_weights(optim.weight_decay))
 
 
 def ema_decay(ema, step):

@@ -57,7 +57,7 @@ def clips_of(config, parts, params, batch, tokenizer):
 
 def write(config, parts, params, log, step, workdir, tokenizer):
   """Writes samples to the log and a film strip, ground truth above, to workdir/samples."""
-  if 'vae' not in config.model:
+  if 'vae' not in config.model or not config.sample.clips:
     return
   batch = held_out(config, tokenizer)
   made = np.asarray(clips_of(config, parts, params, batch, tokenizer))

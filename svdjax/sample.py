@@ -114,7 +114,8 @@ def load(args):
     other, replacement, _ = checkpoint.load(args.decoder, ema=not args.raw)
     if 'vae' not in other.model:
       raise BadInput(f'--decoder {args.decoder} has no autoencoder: name the workdir of one')
-    config.model.vae = other.model.vae
+    scale, config.model.vae = config.model.vae.scale, other.model.vae
+    config.model.vae.scale = scale
     params = {n: x for n, x in params.items() if not n.startswith('vae/')}
     params |= {n: x for n, x in replacement.items() if n.startswith('vae/')}
   assets = pathlib.Path(args.checkpoint) / 'assets'

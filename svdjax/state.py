@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 from einops import rearrange
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from svdjax import optim
@@ -29,11 +30,11 @@ class State(NamedTuple):
 
 def create(config, params):
   """The state before the first step, from the trained parameters of the stage."""
-  transform = optim.optimizer(config.optim, config.train.steps)
+  transform = optim.optimizer(config.optim)
   return State(jnp.int32(0), params, jax.tree.map(jnp.copy, params), transform.init(params))
 
 
-def gradients(config, parts, params, frozen, batch, key):
+def gradients(config, parts, params, frozen, batch, numbers, key):
   """Loss, metrics and gradients of a batch, over config.train.accumulate pieces in turn.
 
   Returns:
@@ -43,7 +44,7 @@ def gradients(config, parts, params, frozen, batch, key):
   loss_fn = LOSSES[config.task]
 
   def objective(params, batch, key):
-    return loss_fn(config, parts, frozen | params, batch, key)
+    return loss_fn(config, parts, frozen | params, batch | numbers, key)
 
   grad = jax.value_and_grad(objective, has_aux=True)
   if pieces == 1:
@@ -68,24 +69,35 @@ def gradients(config, parts, params, frozen, batch, key):
   return loss / pieces, metrics, jax.tree.map(mean, grads)
 
 
-def make_step(config, parts):
-  """The function (state, frozen, batch) -> (state, metrics) of an experiment, not yet compiled.
+def numbers_at(config, step):
+  """The numbers of a recipe that are inputs of the compiled step, float32 scalars by name.
 
-  frozen: {name: array} of what the stage does not train. The random key of a step is a fold of
-  the seed, a name and the step.
+  Stages and sweeps that differ in these alone share one program: 'lr' at this step and, of a
+  denoising stage, 'p_mean' and 'p_std'.
   """
-  transform = optim.optimizer(config.optim, config.train.steps)
-  rate = optim.learning_rate(config.optim, config.train.steps)
+  numbers = {'lr': optim.learning_rate(config.optim, config.train.steps)(step)}
+  if config.task == 'denoising':
+    numbers |= {'p_mean': config.diffusion.p_mean, 'p_std': config.diffusion.p_std}
+  return {name: np.float32(x) for name, x in numbers.items()}
 
-  def step(state, frozen, batch):
+
+def make_step(config, parts):
+  """The function (state, frozen, batch, numbers) -> (state, metrics) of an experiment, not compiled.
+
+  `frozen` is what the stage does not train, {name: array}; `numbers` comes from `numbers_at`. The
+  random key of a step is a fold of the seed, a name and the step.
+  """
+  transform = optim.optimizer(config.optim)
+
+  def step(state, frozen, batch, numbers):
+    """One update of all parameters of the state."""
     key = key_of(config.seed, 'train', state.step)
-    loss, metrics, grads = gradients(config, parts, state.params, frozen, batch, key)
+    loss, metrics, grads = gradients(config, parts, state.params, frozen, batch, numbers, key)
     updates, opt = transform.update(grads, state.opt, state.params)
-    params = optax.apply_updates(state.params, updates)
+    params = jax.tree.map(lambda p, u: p - numbers['lr'] * u, state.params, updates)
     decay = optim.ema_decay(config.train.ema, state.step)
     ema = jax.tree.map(lambda e, p: p + decay * (e - p), state.ema, params)
-    metrics |= {'loss': loss, 'grad_norm': optax.global_norm(grads),
-                'lr': jnp.asarray(rate(state.step), jnp.float32)}
+    metrics |= {'loss': loss, 'grad_norm': optax.global_norm(grads), 'lr': numbers['lr']}
     return State(state.step + 1, params, ema, opt), metrics
 
   return step

@@ -109,12 +109,17 @@ def train(config, workdir):
   workdir = pathlib.Path(workdir)
   check_config(config)
   parts = parts_lib.build(config.model)
+  handoff.require_sources(config, workdir)
+  checkpoint.make_workdir(workdir)
+  tokenizer = tokenizer_for(config, workdir)
+  clips = pipeline.Clips(config.data, 'train', config.seed, tokenizer)
+  clips.clip(0, 0)
+  if config.task == 'denoising' and not config.model.vae.scale:
+    batch = pipeline.eval_batch(clips, 64)
+    config.model.vae.scale = handoff.latent_scale(config, parts, workdir, batch)
+    parts = parts_lib.build(config.model)
   checkpoint.write_config(workdir, config)
   (workdir / 'environment.json').write_text(json.dumps(environment(), indent=2))
-  tokenizer = tokenizer_for(config, workdir)
-  tokenize = tokenizer and (lambda captions: tokenizer(captions))
-  clips = pipeline.Clips(config.data, 'train', config.seed, tokenize)
-  clips.clip(0, 0)
 
   saved = checkpoint.Checkpoints(workdir, config.checkpoint.keep)
   if saved.latest_step() is None:
@@ -129,13 +134,14 @@ def train(config, workdir):
   # Committed to a device from the start: a step that changed this would be compiled twice.
   state, frozen = jax.device_put((state, frozen), jax.local_devices()[0])
   print(parameter_overview(state.params | frozen, set(state.params)), file=sys.stderr)
-  check_memory(config, state_lib.make_step(config, parts), state, frozen)
+  step_fn = jax.jit(state_lib.make_step(config, parts), donate_argnums=0)
+  check_memory(config, step_fn, state, frozen)
 
   batches = pipeline.batches(clips, config.train.batch_size, data['next_index'],
                              config.data.threads)
   with contextlib.closing(Log(workdir)) as log, Progress(
       config.train.steps, int(state.step), workdir.name) as bar:
-    row = _loop(config, parts, state, frozen, batches, saved, log, bar, tokenizer)
+    row = _loop(config, parts, step_fn, state, frozen, batches, saved, log, bar, tokenizer)
   saved.close()
   if clips.skipped:
     names = '; '.join(list(clips.skipped.values())[:3])
@@ -144,19 +150,19 @@ def train(config, workdir):
   return row
 
 
-def _loop(config, parts, state, frozen, batches, saved, log, bar, tokenizer):
+def _loop(config, parts, step_fn, state, frozen, batches, saved, log, bar, tokenizer):
   """Evaluate and save before stepping, so that a step number always names one state."""
-  step_fn = jax.jit(state_lib.make_step(config, parts), donate_argnums=0)
   start, last, row, since = int(state.step), config.train.steps, {}, time.monotonic()
   for step in range(start, last + 1):
     due = lambda every: step == last or every and step % every == 0 and step > start
-    if due(config.sample.every):
-      preview.write(config, parts, frozen | state.ema, log, step, saved.workdir, tokenizer)
     if due(config.checkpoint.every):
       saved.save(state, {'next_index': step})
+    if due(config.sample.every):
+      preview.write(config, parts, frozen | state.ema, log, step, saved.workdir, tokenizer)
     if step == last:
       return row
-    state, metrics = step_fn(state, frozen, next(batches))
+    state, metrics = step_fn(state, frozen, next(batches),
+                             state_lib.numbers_at(config, step))
     if (step + 1) % config.train.log_every == 0 or step in (start, last - 1):
       row = fetch(metrics)
       if not math.isfinite(row['loss']):

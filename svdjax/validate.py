@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from svdjax.core.errors import BadInput
 from svdjax.core.memory import available_bytes, peak_bytes
 from svdjax.diffusion import precondition
-from svdjax import generate
+from svdjax import generate, state
 from svdjax.generate import check_size
 from svdjax.models.remat import POLICIES
 from svdjax.models.temporal import MIXERS
@@ -64,9 +64,10 @@ def abstract_batch(config):
   return batch
 
 
-def check_memory(config, step, state, frozen):
+def check_memory(config, step, initial, frozen):
   """Raises BadInput if the training step is predicted not to fit in memory, with the numbers."""
-  predicted = peak_bytes(step, state, frozen, abstract_batch(config))
+  predicted = peak_bytes(step, initial, frozen, abstract_batch(config),
+                         state.numbers_at(config, 0))
   require(predicted, f'a training step with batch_size {config.train.batch_size} and '
           f'{config.data.frames} frames of {config.data.height}x{config.data.width}',
           'lower config.train.batch_size or config.data.frames, raise config.train.accumulate, '

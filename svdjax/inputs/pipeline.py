@@ -46,9 +46,13 @@ class Clips:
     return len(self.source)
 
   def truths(self):
-    """What is true of each generated clip, as dicts; {} for real footage."""
-    texts = (record.decode(self.source[i])['truth'] for i in range(len(self)))
-    return [json.loads(text) if text else {} for text in texts]
+    """What is true of each generated clip, a dict with its merged caption as 'caption'.
+
+    Of real footage the caption alone.
+    """
+    entries = (record.decode(self.source[i]) for i in range(len(self)))
+    return [(json.loads(e['truth']) if e['truth'] else {}) | {'caption': e['captions'][-1]}
+            for e in entries]
 
   def clip(self, index, draw):
     """The clip of one record, {'video': uint8 [t h w 3], 'fps', 'motion', 'tokens', 'index'}.
@@ -64,10 +68,9 @@ class Clips:
         return self._cut(at, np.random.default_rng((self.seed, draw)))
       except (BadInput, RuntimeError) as error:
         with self.lock:
-          self.skipped.setdefault(at, str(error))
-    reason = next(iter(self.skipped.values()))
-    raise BadInput(f'{MAX_SKIPS} records in a row of {self.data.source} give no clip; the first '
-                   f'one: {reason}')
+          self.skipped.setdefault(at, f'record {at}: {error}')
+    raise BadInput(f'{skips + 1} records in a row of {self.data.source} give no clip; '
+                   f'{self.skipped[index]}')
 
   def _cut(self, index, rng):
     data = self.data

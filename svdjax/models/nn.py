@@ -157,17 +157,21 @@ class GroupNorm(nnx.Module):
     self.eps, self.groups = eps, groups
 
   def __call__(self, x):
-    c = x.shape[-1]
-    grouped = x.astype(jnp.float32).reshape(x.shape[0], -1, self.groups, c // self.groups)
-    mean = grouped.mean((1, 3), keepdims=True)
-    variance = jnp.square(grouped - mean).mean((1, 3), keepdims=True)
-    spread = lambda a: jnp.broadcast_to(
-        a, (x.shape[0], 1, self.groups, c // self.groups)).reshape(
-            (x.shape[0],) + (1,) * (x.ndim - 2) + (c,))
-    x32 = x.astype(jnp.float32)
-    scale = spread(lax.rsqrt(variance + self.eps)) * along_last(self.scale[...], x32)
-    shift = along_last(self.bias[...], x32) - spread(mean) * scale
-    return (x32 * scale + shift).astype(x.dtype)
+    n, c = x.shape[0], x.shape[-1]
+    flat = x.astype(jnp.float32).reshape(n, -1, c)
+    # Channels first, then groups: reductions along one axis of memory. The variance of a group is
+    # the mean variance of its channels plus the variance of their means.
+    mean = flat.mean(1, keepdims=True)
+    variance = jnp.square(flat - mean).mean(1)
+    of_group = lambda a: a.reshape(n, self.groups, c // self.groups)
+    to_channels = lambda a: jnp.broadcast_to(
+        a, (n, self.groups, c // self.groups)).reshape(n, c)
+    channel_mean = of_group(mean)
+    group_mean = channel_mean.mean(-1, keepdims=True)
+    spread = of_group(variance) + jnp.square(channel_mean - group_mean)
+    scale = to_channels(lax.rsqrt(spread.mean(-1, keepdims=True) + self.eps)) * self.scale[...][None]
+    shift = self.bias[...][None] - to_channels(group_mean) * scale
+    return (flat * scale[:, None] + shift[:, None]).reshape(x.shape).astype(x.dtype)
 
 
 class LayerNorm(nnx.Module):

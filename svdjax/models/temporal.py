@@ -68,7 +68,7 @@ class AlphaBlender(nnx.Module):
 
   def __init__(self, mix_factor=0.5, *, rngs):
     del rngs
-    self.mix_factor = nnx.Param(jnp.full((1,), mix_factor))
+    self.mix_factor = nnx.Param(jnp.full((1,), mix_factor, jnp.float32))
 
   def __call__(self, spatial, temporal, image_only=None):
     """[b t s c] twice, image_only [b t] bool or None -> [b t s c]."""

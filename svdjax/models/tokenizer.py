@@ -124,12 +124,15 @@ class Tokenizer:
     """Writes vocab.json, merges.txt and tokenizer_config.json, which transformers can read too."""
     path = pathlib.Path(path)
     path.mkdir(parents=True, exist_ok=True)
-    (path / 'vocab.json').write_text(json.dumps(self.vocab, ensure_ascii=False), 'utf-8')
     lines = ['#version: 0.2', *(f'{left} {right}' for left, right in self.merges)]
     (path / 'merges.txt').write_text('\n'.join(lines) + '\n', 'utf-8')
     (path / 'tokenizer_config.json').write_text(json.dumps({
         'tokenizer_class': 'CLIPTokenizer', 'model_max_length': self.context, 'bos_token': START,
         'eos_token': END, 'unk_token': END, 'pad_token': min(self.vocab, key=self.vocab.get)}))
+    # Last and whole, so that a folder with it is complete even if this was killed before.
+    temporary = path / 'vocab.tmp'
+    temporary.write_text(json.dumps(self.vocab, ensure_ascii=False), 'utf-8')
+    temporary.replace(path / 'vocab.json')
 
   def to_json(self):
     """All of the tokenizer as one string, which `from_json` reads."""

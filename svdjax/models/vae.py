@@ -21,7 +21,8 @@ class VAEConfig:
   Attributes:
     temporal: SVD's decoder with temporal ResBlocks, else Stable Diffusion's image decoder.
     post_quant: 1×1 convolution before the decoder (Stable Diffusion's; SVD's has none).
-    scale: factor on latents that gives them about unit variance (svd_model 2.2).
+    scale: factor on latents that gives them about unit variance (svd_model 2.2); 0 while it is
+      not yet measured (handoff.latent_scale).
   """
   channels: tuple[int, ...] = (128, 256, 512, 512)
   blocks: int = 2

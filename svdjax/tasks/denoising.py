@@ -29,11 +29,11 @@ def denoiser(config, parts, params, given, dtype):
   return functools.partial(precondition.denoise, network, scheme)
 
 
-def draw_sigma(diffusion, key, clips):
+def draw_sigma(diffusion, key, clips, p_mean, p_std):
   """One noise level per clip, [b], from the distribution that the stage trains on."""
   if diffusion.sigma == 'discrete':
     return sigmas.discrete(key, (clips,), precondition.scaled_linear_sigmas())
-  return sigmas.lognormal(key, (clips,), diffusion.p_mean, diffusion.p_std)
+  return sigmas.lognormal(key, (clips,), p_mean, p_std)
 
 
 def training_inputs(config, batch, key):
@@ -54,7 +54,8 @@ def loss(config, parts, params, batch, key):
   Args:
     config: the experiment.
     parts, params: networks and their flat parameters, frozen and trained together.
-    batch: 'video' uint8 [b t h w 3]; 'tokens' int32 [b n]; 'fps', 'motion' float32 [b].
+    batch: 'video' uint8 [b t h w 3]; 'tokens' int32 [b n]; 'fps', 'motion' float32 [b];
+      'p_mean', 'p_std' scalars of the distribution of ln sigma.
     key: random key of this step.
 
   Returns:
@@ -67,7 +68,8 @@ def loss(config, parts, params, batch, key):
   dropped = jax.random.bernoulli(fold_name(key, 'drop'), config.conditioning.drop_image, (clips,))
   given = without_image(config, given, dropped)
   x0, given = jax.lax.stop_gradient((x0, given))
-  sigma = draw_sigma(config.diffusion, fold_name(key, 'sigma'), clips)
+  sigma = draw_sigma(config.diffusion, fold_name(key, 'sigma'), clips, batch['p_mean'],
+                     batch['p_std'])
   noise = jax.random.normal(fold_name(key, 'noise'), x0.shape)
   denoise = denoiser(config, parts, params, given, jnp.dtype(config.train.dtype))
   weight = precondition.loss_weight(config.diffusion.weight, sigma)

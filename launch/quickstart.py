@@ -1,0 +1,160 @@
+"""The steps of the quickstart: data, all stages at `tiny`, samples, and what they measure.
+
+Steps whose result is there are left out. Two run at a time where neither needs the other.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+from typing import NamedTuple
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+class Step(NamedTuple):
+  """A command, what it needs, the file that shows it is done, and about how long it takes."""
+  name: str
+  command: list[str]
+  after: tuple[str, ...]
+  seconds: float
+
+
+def stage(runs, name, experiment, init, seconds, after=()):
+  """A training stage: experiments/`experiment` into runs/`name`."""
+  command = ['-m', 'svdjax.main', '--config', f'experiments/{experiment}', '--workdir',
+             f'{runs}/{name}', f'--config.data.source={runs}/toy']
+  if init:
+    command.append('--config.init_from=' + ','.join(f'{runs}/{i}' for i in init))
+  return Step(name, command, ('toy', *init, *after), seconds)
+
+
+def evaluation(runs, name, seconds, *options):
+  """Measures stage `name` on held-out clips."""
+  return Step(f'measure_{name}', [
+      '-m', 'svdjax.evaluate', '--checkpoint', f'{runs}/{name}', '--data', f'{runs}/toy',
+      '--out', f'{runs}/measure_{name}.json', '--strip', f'{runs}/measure_{name}.png',
+      *options], (name,), seconds)
+
+
+def steps(runs):
+  """All steps in order of preference."""
+  video = ('--steps', '12')
+  sample = ['-m', 'svdjax.sample', '--strip', '--gif', '--decoder', f'{runs}/decoder']
+  return [
+      Step('toy', ['-m', 'data.toyworld', '--output', f'{runs}/toy', '--clips', '1500',
+                   '--test-clips', '200', '--height', '48', '--width', '64', '--frames', '12',
+                   '--kinds', 'object:6,pointer:3,camera:1'], (), 20),
+      stage(runs, 'autoencoder', 'autoencoder.py:tiny', (), 80),
+      stage(runs, 'clip', 'clip.py:tiny', (), 35),
+      stage(runs, 'image_discrete', 'image_discrete.py:tiny', ('autoencoder', 'clip'), 110),
+      stage(runs, 'decoder', 'autoencoder.py:tiny,temporal', ('autoencoder',), 40),
+      stage(runs, 'image_adapt', 'image_pretrain.py:tiny,adapt', ('image_discrete',), 20),
+      stage(runs, 'image_pretrain', 'image_pretrain.py:tiny', ('image_adapt',), 35),
+      stage(runs, 'video_low', 'video_pretrain.py:tiny', ('image_pretrain',), 130),
+      stage(runs, 'video_pretrain', 'video_pretrain.py:tiny,high', ('video_low',), 80),
+      stage(runs, 'i2v_base', 'i2v_14f.py:tiny,base', ('video_pretrain', 'clip'), 110),
+      stage(runs, 't2v', 't2v_hq.py:tiny', ('video_pretrain',), 50),
+      stage(runs, 'i2v_14f', 'i2v_14f.py:tiny', ('i2v_base',), 50),
+      stage(runs, 'i2v_25f', 'i2v_25f.py:tiny', ('i2v_14f',), 45),
+      evaluation(runs, 'autoencoder', 10),
+      evaluation(runs, 'decoder', 12),
+      evaluation(runs, 't2v', 40, *video),
+      evaluation(runs, 'i2v_14f', 60, *video),
+      Step('sample_text', sample + ['--checkpoint', f'{runs}/t2v', '--prompt',
+                                    'over grey stripes a red circle moving right quickly',
+                                    '--samples', '4', '--out', f'{runs}/text.mp4'],
+           ('t2v', 'decoder'), 12),
+      Step('sample_image', sample + ['--checkpoint', f'{runs}/i2v_14f', '--image',
+                                     f'{runs}/still.png', '--samples', '4',
+                                     '--out', f'{runs}/image.mp4'],
+           ('i2v_14f', 'decoder', 'still'), 12),
+      Step('sample_long', sample + ['--checkpoint', f'{runs}/i2v_25f', '--image',
+                                    f'{runs}/still.png', '--out', f'{runs}/image_25f.mp4'],
+           ('i2v_25f', 'decoder', 'still'), 12),
+      Step('still', ['launch/still.py', f'{runs}/toy', f'{runs}/still.png'], ('toy',), 3),
+  ]
+
+
+def environment(runs):
+  """The environment of the steps: compiled programs are shared through a folder of `runs`."""
+  return os.environ | {'JAX_COMPILATION_CACHE_DIR': str((runs / 'compiled').resolve()),
+                       'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '3'}
+
+
+def run_all(todo, runs, lanes=2):
+  """Runs steps as their needs are met, `lanes` at a time; stops at the first that fails.
+
+  Raises:
+    SystemExit: a step failed; its log is named.
+  """
+  finished = {s.name for s in steps(runs)} - {s.name for s in todo}
+  running, began, total = {}, time.monotonic(), len(todo)
+  work = sum(s.seconds for s in todo)
+  while todo or running:
+    ready = [s for s in todo if finished.issuperset(s.after)]
+    for step in ready[:lanes - len(running)]:
+      todo.remove(step)
+      log = open(runs / 'logs' / f'{step.name}.log', 'w')
+      process = subprocess.Popen([sys.executable, *step.command], cwd=ROOT, env=environment(runs),
+                                 stdout=log, stderr=subprocess.STDOUT)
+      running[step.name] = process, step, time.monotonic()
+    for name, (process, step, since) in list(running.items()):
+      if process.poll() is None:
+        continue
+      del running[name]
+      if process.returncode:
+        for other, _, _ in running.values():
+          other.terminate()
+        log = (runs / 'logs' / f'{name}.log').read_text().strip().splitlines()
+        sys.exit(f'{name} failed: {log[-1] if log else "no output"}\n'
+                 f'its log is {runs}/logs/{name}.log; running this command again goes on from here')
+      (runs / 'logs' / f'{name}.done').write_text(f'{time.monotonic() - since:.0f} s\n')
+      finished.add(name)
+      left = sum(s.seconds for s in todo) + sum(s.seconds for _, s, _ in running.values())
+      elapsed = time.monotonic() - began
+      eta = elapsed / max(work - left, 1) * left
+      print(f'[{total - len(todo) - len(running)}/{total}] {name}: '
+            f'{time.monotonic() - since:.0f} s; {elapsed:.0f} s so far, about {eta:.0f} s left; '
+            f'now {", ".join(running) or "-"}', flush=True)
+    time.sleep(0.2)
+
+
+def summary(runs):
+  """Prints what was measured and where the videos are."""
+  print('\nMeasured on held-out clips: mean ± spread over sampling seeds (chance and trivial '
+        'answers in brackets)')
+  for file in sorted(runs.glob('measure_*.json')):
+    report = json.loads(file.read_text())
+    print(f'{file.stem[8:]}:')
+    for row in report['figures']:
+      versus = ', '.join(f'{k} {v:.3g}' for k, v in row['baselines'].items())
+      spread = f' ± {row["spread"]:.2g}' if len(row['values']) > 1 else ''
+      print(f'  {row["name"]:24s} {row["mean"]:.3g}{spread} {row["unit"]}  ({versus})')
+  print(f'\nvideos: {runs}/text-0.mp4 … (from a caption), {runs}/image-0.mp4 … (from '
+        f'{runs}/still.png), {runs}/image_25f.mp4; film strips beside them as .png, GIFs as .gif')
+  print(f'stages: {runs}/<stage>, each with its samples/ and metrics.jsonl; watch them with '
+        f'`tensorboard --logdir {runs}`')
+
+
+def main():
+  """Runs what is missing."""
+  parser = argparse.ArgumentParser(description=__doc__)
+  parser.add_argument('--runs', default='runs/quickstart', help='folder for all results')
+  runs = pathlib.Path(parser.parse_args().runs)
+  os.chdir(ROOT)
+  (runs / 'logs').mkdir(parents=True, exist_ok=True)
+  todo = [s for s in steps(runs) if not (runs / 'logs' / f'{s.name}.done').is_file()]
+  if todo:
+    minutes = sum(s.seconds for s in todo) / 60
+    print(f'{len(todo)} steps, about {minutes:.0f} minutes on 2 cores; logs in {runs}/logs',
+          flush=True)
+  run_all(todo, runs)
+  summary(runs)
+
+
+if __name__ == '__main__':
+  main()

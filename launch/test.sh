@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# From a fresh machine to a green test run. --parity adds the comparisons with PyTorch,
+# --slow the checks that take minutes; other options go to pytest.
+set -euo pipefail
+extras="[test]"
+select=(-m "not slow")
+options=()
+for option in "$@"; do
+  case "$option" in
+    --parity) extras="[test,torch]" ;;
+    --slow) select=() ;;
+    *) options+=("$option") ;;
+  esac
+done
+. "$(dirname "$0")/venv.sh" "$extras"
+export JAX_PLATFORMS=${JAX_PLATFORMS:-cpu}
+exec "$venv/bin/python" -m pytest "${select[@]}" --durations=10 "${options[@]}"
