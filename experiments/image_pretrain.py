@@ -19,7 +19,7 @@ def get_config(arg='full'):
   c.handoff.after = {'adapt': 'a discrete image model (image_discrete, or SD 2.1 converted)',
                      'all': 'image_pretrain, variant adapt'}[variant]
   c.handoff.dropped = ('clip_image/.*', 'clip_text/text_projection/.*')
-  c.data.captions = (1., 0., 0.)
+  c.data.captions = (1., 0., 0.)  # a single frame shows no motion
   c.data.fps = c.data.fps[:1]
   c.data.drop_text = 0.1  # ours
   c.train.batch_size = {'full': 1536, 'small': 128, 'tiny': 64}[scale]  # full: ours, as stage II

@@ -22,8 +22,8 @@ UNET = {
     'small': dict(in_channels=4, out_channels=4, channels=(128, 256, 384),
                   attention=(True, True, True), blocks=2, head_dim=64, context_dim=256,
                   vector_dim=384, temporal='svd', groups=32, norm_eps='sgm', remat='none'),
-    'tiny': dict(in_channels=4, out_channels=4, channels=(32, 64),
-                 attention=(False, True), blocks=1, head_dim=32, context_dim=64,
+    'tiny': dict(in_channels=4, out_channels=4, channels=(32, 64, 96),
+                 attention=(False, False, True), blocks=1, head_dim=32, context_dim=64,
                  vector_dim=192, temporal='svd', groups=16, norm_eps='sgm', remat='none'),
 }
 VAE = {

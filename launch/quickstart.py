@@ -42,7 +42,7 @@ def evaluation(runs, name, seconds, *options):
 
 def steps(runs):
   """All steps in order of preference."""
-  video = ('--steps', '12')
+  video = ('--steps', '12', '--clips', '32')
   sample = ['-m', 'svdjax.sample', '--strip', '--gif', '--decoder', f'{runs}/decoder']
   return [
       Step('toy', ['-m', 'data.toyworld', '--output', f'{runs}/toy', '--clips', '1500',
@@ -81,7 +81,8 @@ def steps(runs):
 
 def environment(runs):
   """The environment of the steps: compiled programs are shared through a folder of `runs`."""
-  return os.environ | {'JAX_COMPILATION_CACHE_DIR': str((runs / 'compiled').resolve()),
+  return os.environ | {'PYTHONPATH': str(ROOT),
+                       'JAX_COMPILATION_CACHE_DIR': str((runs / 'compiled').resolve()),
                        'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '3'}
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import pathlib
 import time
 
@@ -52,10 +53,14 @@ def check(args):
     raise BadInput(f'--samples must be at least 1, not {args.samples}')
   if not 0 <= args.motion <= 255:
     raise BadInput(f'--motion {args.motion:g} is outside 0 to 255: 127 is average motion')
-  if args.fps is not None and args.fps <= 1:
-    raise BadInput(f'--fps {args.fps:g} is too slow: use more than 1 frame a second')
-  if args.guidance and len(args.guidance) > 2:
-    raise BadInput(f'--guidance takes one or two numbers, not {len(args.guidance)}')
+  if args.fps is not None and not 1 < args.fps <= 240:
+    raise BadInput(f'--fps {args.fps:g} is not a frame rate: use more than 1 and at most 240')
+  for name in ('churn', 'cond_aug', 'decode_chunk'):
+    value = getattr(args, name)
+    if value is not None and not 0 <= value < math.inf:
+      raise BadInput(f'--{name.replace("_", "-")} {value:g} is out of range: use 0 or more')
+  if args.guidance and (len(args.guidance) > 2 or not all(map(math.isfinite, args.guidance))):
+    raise BadInput(f'--guidance takes one or two numbers, not {args.guidance}')
 
 
 def check_conditions(args, config):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from importlib import metadata
+from typing import NamedTuple
 
 import jax
 
@@ -93,6 +94,47 @@ def fetch(metrics):
   return row | {f'loss_{n}': float(s / c) for n, (s, c) in bins.items() if c}
 
 
+class Run(NamedTuple):
+  """A stage that is ready to train."""
+  parts: parts_lib.Parts
+  tokenizer: Tokenizer | None
+  clips: pipeline.Clips
+  saved: checkpoint.Checkpoints
+  state: state_lib.State
+  frozen: dict
+  data: dict  # where the data was
+
+
+def prepare(config, workdir):
+  """Checks everything that can be wrong, then restores the workdir or starts it afresh.
+
+  Sets config.model.vae.scale where it is to be measured.
+  """
+  check_config(config)
+  handoff.require_sources(config, workdir)
+  checkpoint.make_workdir(workdir)
+  parts = parts_lib.build(config.model)
+  tokenizer = tokenizer_for(config, workdir)
+  clips = pipeline.Clips(config.data, 'train', config.seed, tokenizer)
+  clips.clip(0, 0)
+  if config.task == 'denoising' and not config.model.vae.scale:
+    batch = pipeline.eval_batch(clips, 64)
+    config.model.vae.scale = handoff.latent_scale(config, parts, workdir, batch)
+    parts = parts_lib.build(config.model)
+  checkpoint.write_config(workdir, config)
+  (workdir / 'environment.json').write_text(json.dumps(environment(), indent=2))
+  saved = checkpoint.Checkpoints(workdir, config.checkpoint.keep)
+  if saved.latest_step() is None:
+    state, frozen = initial_state(config, parts, workdir)
+    data = {'next_index': 0}
+  else:
+    state, frozen, data = restored_state(config, parts, workdir, saved)
+    print(f'resuming {workdir} at step {int(state.step)}', file=sys.stderr)
+  # Committed to a device from the start: a step that changed this would be compiled twice.
+  state, frozen = jax.device_put((state, frozen), jax.local_devices()[0])
+  return Run(parts, tokenizer, clips, saved, state, frozen, data)
+
+
 def train(config, workdir):
   """Trains one stage in `workdir`, or goes on where an earlier run of it ended.
 
@@ -107,62 +149,41 @@ def train(config, workdir):
     BadInput: before any long work, if something about config, data or workdir is wrong.
   """
   workdir = pathlib.Path(workdir)
-  check_config(config)
-  parts = parts_lib.build(config.model)
-  handoff.require_sources(config, workdir)
-  checkpoint.make_workdir(workdir)
-  tokenizer = tokenizer_for(config, workdir)
-  clips = pipeline.Clips(config.data, 'train', config.seed, tokenizer)
-  clips.clip(0, 0)
-  if config.task == 'denoising' and not config.model.vae.scale:
-    batch = pipeline.eval_batch(clips, 64)
-    config.model.vae.scale = handoff.latent_scale(config, parts, workdir, batch)
-    parts = parts_lib.build(config.model)
-  checkpoint.write_config(workdir, config)
-  (workdir / 'environment.json').write_text(json.dumps(environment(), indent=2))
-
-  saved = checkpoint.Checkpoints(workdir, config.checkpoint.keep)
-  if saved.latest_step() is None:
-    state, frozen = initial_state(config, parts, workdir)
-    data = {'next_index': 0}
-  else:
-    state, frozen, data = restored_state(config, parts, workdir, saved)
-    print(f'resuming {workdir} at step {int(state.step)}', file=sys.stderr)
-  if int(state.step) >= config.train.steps:
+  run = prepare(config, workdir)
+  start = int(run.state.step)
+  if start >= config.train.steps:
     print(f'{workdir} has finished its {config.train.steps} steps', file=sys.stderr)
     return {}
-  # Committed to a device from the start: a step that changed this would be compiled twice.
-  state, frozen = jax.device_put((state, frozen), jax.local_devices()[0])
-  print(parameter_overview(state.params | frozen, set(state.params)), file=sys.stderr)
-  step_fn = jax.jit(state_lib.make_step(config, parts), donate_argnums=0)
-  check_memory(config, step_fn, state, frozen)
-
-  batches = pipeline.batches(clips, config.train.batch_size, data['next_index'],
-                             config.data.threads)
+  print(parameter_overview(run.state.params | run.frozen, set(run.state.params)), file=sys.stderr)
+  step_fn = jax.jit(state_lib.make_step(config, run.parts), donate_argnums=0)
+  check_memory(config, step_fn, run.state, run.frozen)
   with contextlib.closing(Log(workdir)) as log, Progress(
-      config.train.steps, int(state.step), workdir.name) as bar:
-    row = _loop(config, parts, step_fn, state, frozen, batches, saved, log, bar, tokenizer)
-  saved.close()
-  if clips.skipped:
-    names = '; '.join(list(clips.skipped.values())[:3])
-    print(f'{len(clips.skipped)} records gave no clip and were passed over: {names}',
-          file=sys.stderr)
+      config.train.steps, start, workdir.name) as bar:
+    row = _loop(config, run, step_fn, log, bar)
+  run.saved.close()
+  if skipped := run.clips.skipped:
+    print(f'{len(skipped)} records gave no clip and were passed over: '
+          f'{"; ".join(list(skipped.values())[:3])}', file=sys.stderr)
   return row
 
 
-def _loop(config, parts, step_fn, state, frozen, batches, saved, log, bar, tokenizer):
-  """Evaluate and save before stepping, so that a step number always names one state."""
-  start, last, row, since = int(state.step), config.train.steps, {}, time.monotonic()
+def _loop(config, run, step_fn, log, bar):
+  """Save and evaluate before stepping, so that a step number always names one state."""
+  state, last, row, since = run.state, config.train.steps, {}, time.monotonic()
+  start = int(state.step)
+  batches = pipeline.batches(run.clips, config.train.batch_size, run.data['next_index'],
+                             config.data.threads)
   for step in range(start, last + 1):
     due = lambda every: step == last or every and step % every == 0 and step > start
     if due(config.checkpoint.every):
-      saved.save(state, {'next_index': step})
+      run.saved.save(state, {'next_index': step})
     if due(config.sample.every):
-      preview.write(config, parts, frozen | state.ema, log, step, saved.workdir, tokenizer)
+      preview.write(config, run.parts, run.frozen | state.ema, log, step, run.saved.workdir,
+                    run.tokenizer)
     if step == last:
       return row
-    state, metrics = step_fn(state, frozen, next(batches),
-                             state_lib.numbers_at(config, step))
+    numbers = state_lib.numbers_at(config, step)
+    state, metrics = step_fn(state, run.frozen, next(batches), numbers)
     if (step + 1) % config.train.log_every == 0 or step in (start, last - 1):
       row = fetch(metrics)
       if not math.isfinite(row['loss']):

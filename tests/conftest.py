@@ -9,10 +9,9 @@ import os
 import pathlib
 
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
-# Read by subprocesses too, which must compute exactly what this process does.
-os.environ['JAX_DEFAULT_MATMUL_PRECISION'] = 'highest'
 
 import jax
+import numpy as np
 import pytest
 
 from svdjax.core import platform
@@ -39,26 +38,79 @@ def toy(tmp_path_factory):
 
 
 @pytest.fixture(scope='session')
-def compiled(tmp_path_factory):
-  """Programs that were compiled once are read back, by subprocesses too; returns nothing."""
-  folder = str(tmp_path_factory.mktemp('compiled'))
-  os.environ['JAX_COMPILATION_CACHE_DIR'] = folder
-  os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0.2'
-  jax.config.update('jax_compilation_cache_dir', folder)
-  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.2)
-
-
-@pytest.fixture(scope='session')
 def nano(toy):
-  """nano(name, **{field: value}) -> the config of an experiment on the toy data, see nano.py."""
+  """nano(name, {field: value}) -> the config of an experiment on the toy data, see nano.py."""
   spec = importlib.util.spec_from_file_location('nano', NANO)
   module = importlib.util.module_from_spec(spec)
   spec.loader.exec_module(module)
 
-  def config(name, **changes):
+  def config(name, changes=None):
     c = module.get_config(name)
     c.data.source = str(toy)
-    c.update_from_flattened_dict(changes)
+    c.update_from_flattened_dict(changes or {})
     return c
 
   return config
+
+
+@pytest.fixture(scope='session')
+def workdir_of(nano, tmp_path_factory):
+  """workdir_of(name) -> the workdir of a stage after step 3, with random parameters in place of
+  trained ones: nothing is compiled for it, and no output is zero."""
+  from svdjax import checkpoint, state
+  from svdjax.core.params import select
+  from svdjax.core.rng import key_of
+  from svdjax.inputs import pipeline
+  from svdjax.models.tokenizer import Tokenizer
+  from svdjax.tasks import parts as parts_lib
+  made = {}
+
+  def make(name):
+    if name in made:
+      return made[name]
+    config, folder = nano(name), tmp_path_factory.mktemp(name.replace(',', '_'))
+    if config.task == 'denoising':
+      config.model.vae.scale = 1.
+    parts = parts_lib.build(config.model)
+    rng = np.random.default_rng(1)
+    params = {n: x + 0.1 * rng.standard_normal(x.shape).astype(np.float32)
+              for n, x in parts.init(lambda n: key_of(0, n), parts.networks).items()}
+    trained, frozen = select(params, tuple(config.train.trainable))
+    checkpoint.write_config(folder, config)
+    if frozen:
+      checkpoint.save_params(folder / 'frozen', frozen)
+    saved = checkpoint.Checkpoints(folder, 1)
+    initial = state.create(config, trained)
+    raw = {n: x + 0.5 for n, x in trained.items()}
+    saved.save(initial._replace(step=jax.numpy.int32(3), params=raw), {'next_index': 3})
+    saved.close()
+    if 'clip_text' in config.model:
+      Tokenizer.train(pipeline.captions(config.data), config.model.clip_text.vocab,
+                      config.model.clip_text.context).save(folder / 'assets')
+    return made.setdefault(name, folder)
+
+  return make
+
+
+@pytest.fixture(scope='session')
+def programs(tmp_path_factory):
+  """A folder of compiled programs, shared by all who use `compiled`."""
+  return str(tmp_path_factory.mktemp('programs'))
+
+
+@pytest.fixture(scope='module')
+def compiled(programs):
+  """Compiles fast rather than well, and once for all modules and subprocesses that use this."""
+  settings = {'jax_compilation_cache_dir': programs, 'jax_disable_most_optimizations': True,
+              'jax_persistent_cache_min_compile_time_secs': 0.2}
+  environment = {name.upper(): str(value) for name, value in settings.items()}
+  environment |= {'JAX_DEFAULT_MATMUL_PRECISION': 'highest', 'JAX_NUMPY_RANK_PROMOTION': 'raise'}
+  before = {name: getattr(jax.config, name) for name in settings}
+  with pytest.MonkeyPatch.context() as patch:
+    for name, value in environment.items():
+      patch.setenv(name, value)
+    for name, value in settings.items():
+      jax.config.update(name, value)
+    yield
+    for name, value in before.items():
+      jax.config.update(name, value)

@@ -4,6 +4,7 @@ config.data says what a clip is: `frames` at one of `fps`, of height × width pi
 cannot give such a clip (damaged, too short) are passed over for the next one and counted.
 """
 
+import contextlib
 import json
 import threading
 import warnings
@@ -15,6 +16,22 @@ from svdjax.core.errors import BadInput
 from svdjax.inputs import motion, record, video
 
 MAX_SKIPS = 100  # records in a row that give no clip before the data is called unusable
+
+
+def records(folder, split):
+  """Random access to the serialized records of a split.
+
+  Raises:
+    BadInput: there are none, or a shard cannot be opened.
+  """
+  try:
+    source = grain.sources.ArrayRecordDataSource(record.shard_paths(folder, split))
+  except RuntimeError as error:
+    raise BadInput(f'data folder {folder} has a shard that cannot be opened ({error}): make the '
+                   'folder again') from None
+  if not len(source):
+    raise BadInput(f'data folder {folder} holds no clip in split "{split}": add videos')
+  return source
 
 
 class Clips:
@@ -32,14 +49,7 @@ class Clips:
 
   def __init__(self, data, split, seed, tokenize=None):
     self.data, self.seed, self.tokenize = data, seed, tokenize
-    paths = record.shard_paths(data.source, split)
-    try:
-      self.source = grain.sources.ArrayRecordDataSource(paths)
-    except (RuntimeError, ValueError) as error:
-      raise BadInput(f'data folder {data.source} has a shard that cannot be opened ({error}): '
-                     'make the folder again') from None
-    if not len(self.source):
-      raise BadInput(f'data folder {data.source} holds no clip in split "{split}": add videos')
+    self.source = records(data.source, split)
     self.cache, self.lock, self.skipped = {}, threading.Lock(), {}
 
   def __len__(self):
@@ -155,6 +165,9 @@ def eval_batch(clips, batch_size):
 
 
 def captions(data):
-  """All captions of the training split, for a tokenizer."""
-  source = grain.sources.ArrayRecordDataSource(record.shard_paths(data.source, 'train'))
-  return [text for i in range(len(source)) for text in record.decode(source[i])['captions'] if text]
+  """All captions of the training split, for a tokenizer; damaged records are left out."""
+  source, found = records(data.source, 'train'), []
+  for i in range(len(source)):
+    with contextlib.suppress(RuntimeError):
+      found += [text for text in record.decode(source[i])['captions'] if text]
+  return found

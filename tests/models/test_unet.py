@@ -13,6 +13,8 @@ from svdjax.core.params import select
 from svdjax.models import nn
 from svdjax.models import unet
 
+pytestmark = pytest.mark.usefixtures('compiled')
+
 VIDEO = unet.UNetConfig(in_channels=5, out_channels=3, channels=(8, 8), attention=(False, True),
                         blocks=1, head_dim=4, context_dim=6, vector_dim=4, groups=4)
 ONE_LEVEL = dataclasses.replace(VIDEO, channels=(8,), attention=(True,))

@@ -10,6 +10,8 @@ from svdjax.models import nn
 from svdjax.models import vae
 from svdjax.models.blocks import Downsample
 
+pytestmark = pytest.mark.usefixtures('compiled')
+
 TEMPORAL = vae.VAEConfig(channels=(4, 8), blocks=1, latent_channels=3, groups=2, scale=1.)
 IMAGE = dataclasses.replace(TEMPORAL, temporal=False)
 HEIGHT, WIDTH = 4, 6
@@ -101,10 +103,10 @@ def test_chunks_of_frames_are_decoded_on_their_own(temporal):
 
 def test_the_last_chunk_may_be_shorter(temporal):
   apply, params = temporal
-  z = latents(6)
-  chunked = vae.decode(apply, params, z, chunk=5)
-  assert chunked.shape[1] == 6
-  np.testing.assert_allclose(vae.decode(apply, params, z[:, 5:]), chunked[:, 5:], atol=1e-5)
+  z = latents(4)
+  chunked = vae.decode(apply, params, z, chunk=3)
+  assert chunked.shape[1] == 4
+  np.testing.assert_allclose(vae.decode(apply, params, z[:, 3:]), chunked[:, 3:], atol=1e-5)
 
 
 def test_clips_of_a_batch_do_not_see_each_other(temporal):
@@ -136,7 +138,7 @@ def test_downsampling_pads_below_and_on_the_right_alone(height, width):
   down = nn.functional(lambda rngs: Downsample(2, ((0, 1), (0, 1)), rngs=rngs))
   params, x = scrambled(down.shapes), normal(1, height, width, 2)
   padded = np.pad(x, ((0, 0), (0, 1), (0, 1), (0, 0)))
-  want = np.zeros((1, height // 2, width // 2, 2)) + params['conv/bias']
+  want = np.zeros((1, height // 2, width // 2, 2)) + np.asarray(params['conv/bias'])
   for i in range(3):
     for j in range(3):
       rows = slice(i, i + 2 * (height // 2) - 1, 2), slice(j, j + 2 * (width // 2) - 1, 2)

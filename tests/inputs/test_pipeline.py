@@ -1,0 +1,184 @@
+"""Batches are a pure function of (seed, step), whatever the records, threads and caches are."""
+
+import itertools
+
+import hypothesis
+from hypothesis import strategies as st
+import numpy as np
+import pytest
+
+from data.toyworld import clip as toy_clip
+from svdjax.core.errors import BadInput
+from svdjax.inputs import pipeline, record
+
+ARGS = {'seed': 0, 'height': 32, 'width': 48, 'fps': 8, 'kinds': {'pointer': 1.}}
+
+
+@pytest.fixture
+def data(nano):
+  return nano('video_pretrain', {'data.cache': False, 'data.drop_text': 0.}).data
+
+
+def first(iterator, count):
+  return list(itertools.islice(iterator, count))
+
+
+def assert_same(a, b):
+  assert len(a) == len(b)
+  for x, y in zip(a, b):
+    assert x.keys() == y.keys()
+    for name in x:
+      np.testing.assert_array_equal(x[name], y[name])
+
+
+def folder(path, *records):
+  """A data folder whose training split holds toy clips with some fields replaced."""
+  entries = [toy_clip.make(ARGS | {'frames': r.pop('frames', 12)}, 'train', i) | r
+             for i, r in enumerate(records)]
+  record.write_split(path, 'train', entries)
+  return str(path)
+
+
+@pytest.mark.parametrize('cache', [False, True])
+@pytest.mark.parametrize('threads', [1, 4])
+def test_neither_threads_nor_cache_change_a_batch(data, cache, threads):
+  plain = first(pipeline.batches(pipeline.Clips(data, 'train', 3), 3, threads=1), 5)
+  data.cache = cache
+  assert_same(first(pipeline.batches(pipeline.Clips(data, 'train', 3), 3, threads=threads), 5),
+              plain)
+
+
+@pytest.mark.parametrize('step', [1, 4])
+def test_batches_from_a_step_on_are_the_later_ones(data, step):
+  clips = pipeline.Clips(data, 'train', 0)
+  whole = first(pipeline.batches(clips, 3), 6)
+  assert_same(first(pipeline.batches(clips, 3, step=step), 6 - step), whole[step:])
+
+
+def test_another_seed_gives_another_order_and_other_windows(data):
+  one, other = (first(pipeline.batches(pipeline.Clips(data, 'train', seed), 4), 2)
+                for seed in (0, 1))
+  assert any((a['index'] != b['index']).any() for a, b in zip(one, other))
+  here, there = (pipeline.Clips(data, 'train', seed).clip(0, 0)['video'] for seed in (0, 1))
+  assert (here != there).any()
+
+
+@pytest.mark.parametrize('size', [2, 3])
+def test_an_epoch_visits_each_clip_once(data, size):
+  batches = first(pipeline.batches(pipeline.Clips(data, 'train', 0), size), 8)
+  visited = np.concatenate([b['index'] for b in batches]).reshape(-1, 8)
+  np.testing.assert_array_equal(np.sort(visited), np.broadcast_to(np.arange(8), visited.shape))
+  assert (visited[0] != visited[1]).any()  # and the next one in another order
+
+
+def test_repeated_visits_draw_other_windows(data):
+  data.fps = (8.,)
+  clips = pipeline.Clips(data, 'train', 0)
+  assert len({clips.clip(0, draw)['video'].tobytes() for draw in range(8)}) > 1
+
+
+@pytest.mark.parametrize('rate', [4., 8.])
+def test_fps_is_the_frame_rate_minus_one(data, rate):
+  data.fps = (rate,)
+  assert pipeline.Clips(data, 'train', 0).clip(0, 0)['fps'] == rate - 1
+
+
+def test_rates_that_do_not_fit_a_clip_are_not_drawn(data):
+  data.fps, data.frames = (8., 4.), 8  # 8 frames at 4 a second take longer than the 12 at 8 there are
+  clips = pipeline.Clips(data, 'train', 0)
+  assert {float(clips.clip(0, draw)['fps']) for draw in range(8)} == {7.}
+
+
+def test_dropped_text_is_the_empty_caption(data):
+  data.drop_text = 1.
+  clips = pipeline.Clips(data, 'train', 0, lambda texts: texts)
+  assert [clips.clip(0, draw)['tokens'] for draw in range(4)] == [''] * 4
+
+
+@pytest.mark.parametrize('kind', [0, 1, 2])
+def test_captions_are_drawn_by_their_shares(data, kind):
+  data.captions = tuple(float(i == kind) for i in range(3))
+  clips = pipeline.Clips(data, 'train', 0, lambda texts: texts)
+  expected = record.decode(clips.source[2])['captions'][kind]
+  assert [clips.clip(2, draw)['tokens'] for draw in range(3)] == [expected] * 3
+
+
+def test_damaged_and_short_records_are_passed_over_and_named(data, tmp_path):
+  data.source = folder(tmp_path, {}, {'video': b'no video'}, {'frames': 2}, {})
+  data.fps = (8.,)
+  clips = pipeline.Clips(data, 'train', 0)
+  assert [int(clips.clip(i, 0)['index']) for i in range(4)] == [0, 3, 3, 3]
+  assert clips.skipped.keys() == {1, 2}
+  assert clips.skipped[1].startswith('record 1: ') and 'lower config.data.frames' in clips.skipped[2]
+  np.testing.assert_array_equal(clips.clip(1, 5)['video'], clips.clip(3, 5)['video'])
+
+
+def test_bytes_flipped_on_disk_lose_that_record_alone(data, tmp_path):
+  data.source = folder(tmp_path, {}, {}, {})
+  shard, = tmp_path.glob('*.array_record*')
+  content = bytearray(shard.read_bytes())
+  at = content.find(toy_clip.make(ARGS | {'frames': 12}, 'train', 1)['video'])
+  assert at > 0
+  content[at + 200:at + 264] = bytes(64)
+  shard.write_bytes(content)
+  clips = pipeline.Clips(data, 'train', 0)
+  assert [int(clips.clip(i, 0)['index']) for i in range(3)] == [0, 2, 2]
+  assert list(clips.skipped) == [1]
+  assert len(pipeline.captions(data)) == 6  # those of the two others: a tokenizer can be made
+
+
+@pytest.mark.parametrize('size', [0, 5, 70_000])
+def test_a_truncated_shard_is_refused_at_once(data, tmp_path, size):
+  data.source = folder(tmp_path, {}, {})
+  shard, = tmp_path.glob('*.array_record*')
+  shard.write_bytes(shard.read_bytes()[:size])
+  with pytest.raises(BadInput, match='shard that cannot be opened'):
+    pipeline.Clips(data, 'train', 0)
+  with pytest.raises(BadInput, match='shard that cannot be opened'):
+    pipeline.captions(data)
+
+
+def test_data_without_a_usable_clip_is_refused_with_a_reason(data, tmp_path):
+  data.source = folder(tmp_path, {'video': b'no video'}, {'video': b''})
+  with pytest.raises(BadInput, match='2 records in a row .* give no clip; record 1'):
+    pipeline.Clips(data, 'train', 0).clip(1, 0)
+
+
+def test_missing_and_empty_folders_are_refused(data, tmp_path):
+  for source, fault in ((tmp_path / 'none', 'does not exist'), (tmp_path, 'holds no shards')):
+    data.source = str(source)
+    with pytest.raises(BadInput, match=fault):
+      pipeline.Clips(data, 'train', 0)
+
+
+@hypothesis.settings(max_examples=40, deadline=None,
+                     suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
+@hypothesis.given(st.integers(16, 70), st.integers(16, 70), st.integers(0, 9))
+def test_a_random_crop_stays_inside(data, height, width, seed):
+  data.crop = 'random'
+  clips = pipeline.Clips(data, 'train', 0)
+  y, x = np.meshgrid(np.arange(height), np.arange(width), indexing='ij')
+  frames = np.stack([y, x, 100 + 0 * x], axis=-1).astype(np.uint8)[None]
+  crop = clips._crop(frames, np.random.default_rng(seed))  # pylint: disable=protected-access
+  assert crop.shape == (1, 16, 24, 3)
+  assert (np.abs(crop[..., 2].astype(int) - 100) <= 1).all()  # nothing was padded
+  if height == 16 and width >= 24 or width == 24 and height >= 16:  # nothing was scaled
+    top, left = crop[0, 0, 0, :2]
+    np.testing.assert_array_equal(crop, frames[:, top:top + 16, left:left + 24])
+
+
+def test_random_crops_differ_and_a_centre_crop_does_not(data):
+  data.frames, data.fps = 12, (8.,)  # one window
+  for crop, count in (('center', 1), ('random', 4)):
+    data.crop = crop
+    clips = pipeline.Clips(data, 'train', 0)
+    assert len({clips.clip(0, draw)['video'].tobytes() for draw in range(4)}) == count
+
+
+def test_the_evaluation_batch_is_always_the_first_clips(data):
+  clips = pipeline.Clips(data, 'test', 0)
+  batch = pipeline.eval_batch(clips, 3)
+  np.testing.assert_array_equal(batch['index'], [0, 1, 2])
+  assert batch['video'].shape == (3, 3, 16, 24, 3)
+  assert_same([pipeline.eval_batch(clips, 3)], [batch])
+  assert len(pipeline.eval_batch(clips, 100)['index']) == 4

@@ -1,0 +1,79 @@
+"""What the UNet is told, and what the unconditional input leaves out."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from svdjax.models import clip_resize, nn
+from svdjax.tasks import conditioning, latents
+
+KEY = jax.random.key(0)
+
+
+@pytest.fixture
+def inputs():
+  image = jax.random.uniform(jax.random.key(1), (2, 16, 24, 3), minval=-1., maxval=1.)
+  return {'image': image, 'tokens': jnp.array([[1, 2], [3, 4]]), 'fps': jnp.array([7., 3.]),
+          'motion': jnp.array([127., 10.]), 'cond_aug': jnp.array([0.02, 0.5])}
+
+
+@pytest.fixture
+def image_config(nano):
+  return nano('i2v_14f,base')
+
+
+def test_scalars_are_embedded_one_after_the_other(inputs):
+  got = conditioning.embed_scalars(('fps', 'motion', 'cond_aug'), 24, inputs)
+  assert got.shape == (2, 24)
+  for i, name in enumerate(('fps', 'motion', 'cond_aug')):
+    np.testing.assert_array_equal(got[:, 8 * i:8 * i + 8], nn.sinusoid(inputs[name], 8))
+
+
+def test_the_image_token_sees_the_clean_frame_and_the_latent_the_noisy_one(
+    fake, image_config, inputs):
+  parts, params = fake()
+  seen = []
+  encoder = parts.networks['vae'].apply
+  parts.networks['vae'] = parts.networks['vae']._replace(
+      apply=lambda p, x, mode: seen.append(x) or encoder(p, x, mode))
+  given = conditioning.conditions(image_config, parts, params, inputs, 3, KEY)
+  clean = parts.apply('clip_image', params, clip_resize.preprocess(inputs['image'], 16))
+  np.testing.assert_array_equal(given.context, clean[:, None])
+  noise = np.asarray(seen[0] - inputs['image'])
+  np.testing.assert_allclose(noise.std((1, 2, 3)), inputs['cond_aug'], rtol=0.1)
+
+
+def test_the_first_frame_stands_beside_every_frame_unscaled(fake, image_config, inputs):
+  parts, params = fake(scale=0.25)
+  inputs['cond_aug'] = jnp.zeros(2)
+  concat = conditioning.conditions(image_config, parts, params, inputs, 3, KEY).concat
+  assert concat.shape == (2, 3, 8, 12, 4)
+  mean = latents.encode_condition(parts, params, inputs['image'])
+  for t in range(3):
+    np.testing.assert_array_equal(concat[:, t], mean)
+
+
+def test_text_models_see_the_states_of_the_caption_alone(fake, nano, inputs):
+  parts, params = fake()
+  given = conditioning.conditions(nano('image_discrete'), parts, params, inputs, 1, KEY)
+  np.testing.assert_array_equal(given.context[..., 0], inputs['tokens'])
+  assert given.concat is None and given.vector is None
+
+
+def test_the_unconditional_input_lacks_token_and_latent_together(fake, image_config, inputs):
+  parts, params = fake()
+  given = conditioning.conditions(image_config, parts, params, inputs, 3, KEY)
+  dropped = conditioning.without_image(image_config, given, jnp.array([True, False]))
+  for name in ('context', 'concat'):
+    assert (getattr(given, name)[0] != 0).any() and (getattr(dropped, name)[0] == 0).all()
+    np.testing.assert_array_equal(getattr(dropped, name)[1], getattr(given, name)[1])
+  np.testing.assert_array_equal(dropped.vector, given.vector)
+
+
+def test_text_is_not_dropped_with_the_image(fake, nano, inputs):
+  parts, params = fake()
+  config = nano('image_discrete')
+  given = conditioning.conditions(config, parts, params, inputs, 1, KEY)
+  dropped = conditioning.without_image(config, given, jnp.ones(2, bool))
+  np.testing.assert_array_equal(dropped.context, given.context)

@@ -1,0 +1,73 @@
+"""The evaluation command: which figures a checkpoint gets, and what they stand beside."""
+
+import json
+
+import numpy as np
+import pytest
+
+from svdjax import evaluate
+from svdjax.core.errors import BadInput
+
+pytestmark = pytest.mark.usefixtures('compiled')
+
+
+def report(workdir, toy, tmp_path, *arguments):
+  out = tmp_path / 'report.json'
+  evaluate.main(['--checkpoint', str(workdir), '--data', str(toy), '--clips', '2', '--steps', '1',
+                 '--out', str(out), *arguments])
+  refuse = lambda word: pytest.fail(f'{word} is not JSON')
+  return json.loads(out.read_text(), parse_constant=refuse)
+
+
+@pytest.mark.parametrize('name, seeds, expected', [
+    ('autoencoder', 1, {'reconstruction PSNR': {'mean video'}}),
+    ('image_discrete', 2, {'caption color': {'chance', 'mean video'},
+                           'caption shape': {'chance', 'mean video'}}),
+    ('i2v_14f,base', 2, {'pointed direction': {'chance', 'first frame repeated'},
+                         'first-frame PSNR': {'mean video'},
+                         'continuation PSNR': {'first frame repeated', 'mean video'},
+                         'motion follows bucket': {'chance', 'motion at 20', 'motion at 60',
+                                                   'motion at 100', 'motion at 140'}})])
+def test_every_figure_has_its_seeds_and_what_is_trivial(
+    workdir_of, toy, tmp_path, capsys, name, seeds, expected):
+  got = report(workdir_of(name), toy, tmp_path, '--seeds', str(seeds))
+  assert (got['seeds'], got['clips'], got['step']) == (seeds, 2, 3)
+  assert {f['name']: set(f['baselines']) for f in got['figures']} == expected
+  for figure in got['figures']:
+    values = figure['values']
+    assert len(values) == seeds
+    assert figure['mean'] == pytest.approx(np.mean(values))
+    assert figure['spread'] == pytest.approx(max(values) - min(values))
+  printed = capsys.readouterr().out
+  assert all(name in printed for name in expected)
+
+
+def test_chance_is_one_in_as_many_as_there_are(workdir_of, toy, tmp_path):
+  figures = report(workdir_of('image_discrete'), toy, tmp_path, '--seeds', '1')['figures']
+  world = json.loads((toy / 'world.json').read_text())
+  chance = {f['name']: f['baselines']['chance'] for f in figures}
+  assert chance['caption color'] == pytest.approx(1 / len(world['colors']))
+
+
+def test_a_figure_is_a_line_of_the_table():
+  figure = evaluate.Figure('PSNR', [20., 22.], {'mean video': 10.}, 'dB')
+  line = evaluate.table([figure])
+  assert line.split() == ['PSNR', '21', '±', '2', 'dB', '(mean', 'video', '10)']
+
+
+@pytest.mark.parametrize('name, arguments, message', [
+    ('clip', [], 'task contrastive is not evaluated'),
+    ('image_discrete', ['--seeds', '0'], 'must be at least 1'),
+    ('image_discrete', ['--out', 'FOLDER'], 'is a folder'),
+    ('image_discrete', ['--data', 'FOLDER'], 'FOLDER|world.json'),
+    ('image_discrete', ['--steps', '-1'], 'steps must be at least 1')])
+def test_what_cannot_be_evaluated(workdir_of, toy, tmp_path, name, arguments, message):
+  arguments = [str(tmp_path) if a == 'FOLDER' else a for a in arguments]
+  with pytest.raises(BadInput, match=message.replace('FOLDER', str(tmp_path))):
+    evaluate.main(['--checkpoint', str(workdir_of(name)), '--data', str(toy), '--clips', '2',
+                   *arguments])
+
+
+def test_a_checkpoint_that_is_none(toy, tmp_path):
+  with pytest.raises(BadInput, match='is not a workdir'):
+    evaluate.main(['--checkpoint', str(tmp_path), '--data', str(toy)])

@@ -1,0 +1,190 @@
+"""The recipe, without running it: every stage resolves, builds and starts from the one before.
+
+The chain of stages is read from the commands in the docstrings of the experiment files.
+"""
+
+import functools
+import importlib
+import itertools
+import pathlib
+import re
+from typing import NamedTuple
+
+import jax
+import pytest
+
+from experiments import base
+from svdjax import generate
+from svdjax import state
+from svdjax.core.errors import BadInput
+from svdjax.core.params import plan_handoff
+from svdjax.core.params import select
+from svdjax.tasks import parts as parts_lib
+from svdjax.validate import check_config
+
+FOLDER = pathlib.Path(base.__file__).parent
+EXPERIMENTS = sorted({p.stem for p in FOLDER.glob('*.py')} - {'__init__', 'base', 'sizes'})
+
+
+class Stage(NamedTuple):
+  """A documented command: an experiment and variant, its workdir and those it starts from."""
+  name: str
+  variant: str
+  workdir: str
+  sources: tuple[str, ...]
+
+
+def documented(name):
+  text = importlib.import_module(f'experiments.{name}').__doc__.replace('\\\n', ' ')
+  for line in re.findall(r'python -m svdjax\.main (.*)', text):
+    arg, workdir = re.findall(r'experiments/(\S+) +--workdir runs/(\S+)', line)[0]
+    file, variant = re.fullmatch(r'(\w+)\.py:tiny,?(\w*)', arg).groups()
+    sources = re.findall(r'--config\.init_from=(\S+)', line)
+    yield Stage(file, variant, workdir,
+                tuple(s.removeprefix('runs/') for s in (sources[0].split(',') if sources else ())))
+
+
+STAGES = {stage.workdir: stage for name in EXPERIMENTS for stage in documented(name)}
+EVERYWHERE = pytest.mark.parametrize('scale, workdir', itertools.product(base.SCALES, STAGES))
+
+
+def config_of(scale, workdir):
+  stage = STAGES[workdir]
+  module = importlib.import_module(f'experiments.{stage.name}')
+  config = module.get_config(f'{scale},{stage.variant}'.rstrip(','))
+  config.data.source = 'somewhere'
+  return config
+
+
+@functools.cache
+def parts_of(scale, workdir):
+  return parts_lib.build(config_of(scale, workdir).model)
+
+
+@functools.cache
+def plan(scale, workdir):
+  """What the stage takes from the workdirs that its command names; see svdjax.handoff."""
+  config, source = config_of(scale, workdir), {}
+  for before in STAGES[workdir].sources:
+    source = parts_of(scale, before).shapes | source
+  return plan_handoff(parts_of(scale, workdir).shapes, source, tuple(config.handoff.fresh),
+                      tuple(config.handoff.dropped), workdir)
+
+
+@pytest.mark.parametrize('name', EXPERIMENTS)
+def test_every_variant_has_a_command(name):
+  get_config = importlib.import_module(f'experiments.{name}').get_config
+  with pytest.raises(ValueError, match='variant "no such" is unknown') as refusal:
+    get_config('tiny,no such')
+  variants = re.findall(r'\w+', str(refusal.value).split('this experiment has')[1])
+  commands = [stage for stage in STAGES.values() if stage.name == name]
+  asked = {get_config(f'tiny,{s.variant}'.rstrip(',')).to_json() for s in commands}
+  wanted = {get_config(f'tiny,{v}'.replace(',none', '')).to_json() for v in variants}
+  assert asked == wanted and len(commands) == len(variants)
+  with pytest.raises(ValueError, match='scale "huge" is unknown: use one of full, small, tiny'):
+    get_config('huge')
+
+
+@EVERYWHERE
+def test_every_stage_passes_the_checks_of_a_config(scale, workdir):
+  config = config_of(scale, workdir)
+  check_config(config)
+  if config.task == 'denoising':
+    generate.settings(config)
+  config.data.source = ''
+  with pytest.raises(BadInput, match='config.data.source is not set'):
+    check_config(config)
+
+
+@EVERYWHERE
+def test_what_a_stage_trains_is_there(scale, workdir):
+  config, shapes = config_of(scale, workdir), parts_of(scale, workdir).shapes
+  trained, _ = select(shapes, tuple(config.train.trainable))
+  assert jax.eval_shape(lambda p: state.create(config, p), trained).params == trained
+
+
+@EVERYWHERE
+def test_a_stage_starts_from_the_stages_that_its_command_names(scale, workdir):
+  found, needs_source = plan(scale, workdir), bool(config_of(scale, workdir).handoff.after)
+  assert bool(found.taken) == needs_source == bool(STAGES[workdir].sources)
+  unused = set(found.fresh) | set(found.widened)
+  assert unused <= set(select(parts_of(scale, workdir).shapes,
+                              tuple(config_of(scale, workdir).train.trainable))[0])
+
+
+@pytest.mark.parametrize('scale', base.SCALES)
+def test_what_is_new_in_each_stage(scale):
+  temporal = re.compile(r'.*(temporal_|time_mixer|time_pos_embed|time_conv_out|add_embedding).*')
+  new = {workdir: plan(scale, workdir).fresh for workdir in STAGES}
+  widened = {workdir: plan(scale, workdir).widened for workdir in STAGES}
+  assert {w: names for w, names in widened.items() if names} == {
+      'i2v_base': ['unet/conv_in/kernel']}
+  assert {w for w, names in new.items() if names} == {
+      'autoencoder', 'decoder', 'clip', 'image_discrete', 'video_low'}
+  for workdir in ('decoder', 'video_low'):
+    assert all(temporal.fullmatch(n) for n in new[workdir])
+    assert not any(temporal.fullmatch(n) for n in plan(scale, workdir).taken)
+
+
+def test_a_stage_is_refused_where_another_was_needed():
+  config, shapes = config_of('full', 'i2v_14f'), parts_of('full', 'i2v_14f').shapes
+  with pytest.raises(BadInput, match=r'unet/conv_in/kernel has shape \(3, 3, 4, 320\)'):
+    plan_handoff(shapes, parts_of('full', 'video_pretrain').shapes, tuple(config.handoff.fresh),
+                 tuple(config.handoff.dropped), 'video_pretrain')
+
+
+# The paper's figures (SVD, section 4 and appendix D); None where it gives none.
+PAPER = {
+    # workdir: (iterations, batch, lr, P_mean, P_std, frames, (height, width), drop of text, EMA)
+    'image_adapt': (1_000, None, None, -1.2, 1.0, 1, (512, 512), None, None),
+    'image_pretrain': (30_000, None, None, -1.2, 1.0, 1, (256, 384), None, None),
+    'video_low': (150_000, 1536, 1e-4, -1.2, 1.0, 14, (256, 384), 0.15, None),
+    'video_pretrain': (100_000, 768, 1e-4, 0.0, 1.0, 14, (320, 576), 0.15, None),
+    't2v': (50_000, 768, 3e-5, 0.5, 1.4, 14, (576, 1024), None, 0.9999),
+    'i2v_base': (50_000, 768, 3e-5, 0.7, 1.6, 14, (320, 576), None, None),
+    'i2v_14f': (50_000, 768, 3e-5, 1.0, 1.6, 14, (576, 1024), None, 0.9999),
+    'i2v_25f': (50_000, 768, 3e-5, 1.0, 1.6, 25, (576, 1024), None, 0.9999),
+}
+
+
+@pytest.mark.parametrize('workdir', PAPER)
+def test_full_is_the_paper(workdir):
+  c = config_of('full', workdir)
+  ours = (c.train.steps, c.train.batch_size, c.optim.lr, c.diffusion.p_mean, c.diffusion.p_std,
+          c.data.frames, (c.data.height, c.data.width), c.data.drop_text, c.train.ema)
+  assert [a for a, b in zip(ours, PAPER[workdir]) if b is not None] == [
+      b for b in PAPER[workdir] if b is not None]
+  assert (c.diffusion.precondition, c.diffusion.sigma, c.diffusion.weight) == (
+      'edm_v', 'lognormal', 'v')
+
+
+def test_image_to_video_is_conditioned_as_released():
+  c = config_of('full', 'i2v_14f')
+  assert (c.conditioning.context, c.conditioning.concat) == ('image', 'first_frame')
+  assert c.conditioning.scalars == ('fps', 'motion', 'cond_aug')
+  assert c.conditioning.log_cond_aug == (-3.0, 0.5)  # appendix D
+  assert c.model.vae.scale == 0.18215
+
+
+@pytest.mark.parametrize('workdir, steps, guidance', [
+    ('i2v_14f', 25, (1.0, 2.5)), ('i2v_25f', 30, (1.5, 3.0))])
+def test_image_to_video_is_sampled_as_released(workdir, steps, guidance):
+  c = config_of('full', workdir).sample
+  assert (c.sampler, c.steps, c.guidance) == ('euler', steps, 'linear')
+  assert (c.guidance_min, c.guidance_max) == guidance
+  assert (c.sigma_min, c.sigma_max) == (0.002, 700.)
+
+
+@pytest.mark.parametrize('workdir', ['video_low', 'video_pretrain', 't2v', 'i2v_14f'])
+def test_all_weights_of_the_video_model_are_trained(workdir):
+  """Unlike Align your Latents, which leaves the image model's alone."""
+  c = config_of('full', workdir)
+  trained, _ = select(parts_of('full', workdir).shapes, tuple(c.train.trainable))
+  assert {n for n in parts_of('full', workdir).shapes if n.startswith('unet/')} == set(trained)
+
+
+def test_adapting_trains_only_what_embeds_the_noise_level():
+  c = config_of('full', 'image_adapt')
+  trained, rest = select(parts_of('full', 'image_adapt').shapes, tuple(c.train.trainable))
+  assert all('time_emb' in n for n in trained)
+  assert not any('time_emb' in n for n in rest)

@@ -1,0 +1,195 @@
+"""Whole runs of nano stages: each hands over to the next, and none minds being killed."""
+
+import json
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+from PIL import Image
+import pytest
+
+from svdjax import checkpoint, state as state_lib, train
+from svdjax.core.params import matches, select
+from svdjax.inputs import pipeline, record
+from svdjax.tasks import parts as parts_lib
+
+REPOSITORY = pathlib.Path(__file__).parents[1]
+NANO = pathlib.Path(__file__).with_name('nano.py')
+# Stage: the stages it starts from, in the order of the paper.
+CHAIN = {
+    'autoencoder': (), 'clip': (), 'image_discrete': ('autoencoder', 'clip'),
+    'image_pretrain,adapt': ('image_discrete',), 'video_pretrain,low': ('image_pretrain,adapt',),
+    'i2v_14f,base': ('video_pretrain,low', 'clip')}
+
+
+@pytest.fixture(scope='module')
+def chain(nano, tmp_path_factory, compiled):
+  """{stage: workdir} after three steps each; two stages also draw samples."""
+  root, made = tmp_path_factory.mktemp('chain'), {}
+  for stage, sources in CHAIN.items():
+    config = nano(stage, {'init_from': ','.join(str(made[s]) for s in sources)})
+    config.sample.clips = 2 if stage in ('autoencoder', 'i2v_14f,base') else 0
+    made[stage] = root / stage.replace(',', '_')
+    train.train(config, made[stage])
+  return made
+
+
+@pytest.fixture
+def i2v(nano, chain):
+  """i2v(steps, every) -> the config of the last stage, without samples."""
+
+  def config(steps, every):
+    c = checkpoint.load_config(chain['i2v_14f,base'])
+    c.train.steps, c.checkpoint.every, c.sample.clips = steps, every, 0
+    return c
+
+  return config
+
+
+def state_of(workdir):
+  """The whole latest state of a workdir, as numpy."""
+  config = checkpoint.load_config(workdir)
+  trained, _ = select(parts_lib.build(config.model).shapes, tuple(config.train.trainable))
+  like = jax.eval_shape(lambda p: state_lib.create(config, p), trained)
+  state, data = checkpoint.Checkpoints(workdir, config.checkpoint.keep).restore(like)
+  return jax.tree.map(np.asarray, state), data
+
+
+def assert_bitwise(a, b):
+  assert jax.tree.structure(a) == jax.tree.structure(b)
+  jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+def metrics_of(workdir):
+  """{step: metrics}; of a step that was repeated, all that were written must agree."""
+  rows = {}
+  for line in (workdir / 'metrics.jsonl').read_text().splitlines():
+    row = json.loads(line)
+    row = {n: x for n, x in row.items() if n not in ('seconds', 'wall_time')}
+    assert rows.setdefault(row['step'], row) == row
+  return rows
+
+
+@pytest.mark.parametrize('stage', CHAIN)
+def test_a_stage_leaves_a_checkpoint_metrics_and_its_surroundings(chain, stage):
+  workdir = chain[stage]
+  config, params, step = checkpoint.load(workdir)
+  assert step == 3 and params.keys() == parts_lib.build(config.model).shapes.keys()
+  rows = metrics_of(workdir)
+  assert list(rows) == [1, 2, 3] and all(np.isfinite(row['loss']) for row in rows.values())
+  assert json.loads((workdir / 'environment.json').read_text())['packages']['jax']
+  assert list(workdir.glob('events.out.tfevents.*'))
+  assert (workdir / 'assets' / 'vocab.json').exists() == ('clip' in stage or 'clip_text' in
+                                                          config.model)
+
+
+@pytest.mark.parametrize('stage', ['image_discrete', 'image_pretrain,adapt', 'i2v_14f,base'])
+def test_what_is_frozen_stays_bitwise(chain, stage):
+  """And comes from the stages before; what is trained has moved."""
+  config, after, _ = checkpoint.load(chain[stage], ema=False)
+  before = {}
+  for source in CHAIN[stage]:
+    before = checkpoint.load(chain[source])[1] | before
+  moved = {n for n, x in after.items() if n in before and x.shape == before[n].shape
+           and (np.asarray(x) != before[n]).any()}
+  frozen = {n for n in after if not matches(n, config.train.trainable)}
+  assert frozen and not moved & frozen
+  if stage != 'image_discrete':  # whose UNet was fresh
+    assert moved
+
+
+def test_the_adapting_stage_trains_the_noise_embedding_alone(chain):
+  before, after = (checkpoint.load(chain[s])[1] for s in ('image_discrete', 'image_pretrain,adapt'))
+  moved = {n for n in after if (np.asarray(after[n]) != before[n]).any()}
+  assert moved and all('time_emb' in n for n in moved)
+
+
+@pytest.mark.parametrize('stage, rows', [('autoencoder', 4), ('i2v_14f,base', 4)])
+def test_samples_stand_below_their_truth(chain, stage, rows):
+  strip = Image.open(chain[stage] / 'samples' / '00000003.png')
+  config = checkpoint.load_config(chain[stage])
+  scale = -(-96 // config.data.width)
+  assert strip.width == 8 * config.data.width * scale
+  assert strip.height == rows * (config.data.height * scale + 16)
+
+
+def test_a_stage_without_samples_leaves_none(chain):
+  assert not (chain['image_discrete'] / 'samples').exists()
+
+
+def test_latents_keep_the_scale_that_the_first_unet_was_trained_with(chain):
+  scales = {s: checkpoint.load_config(chain[s]).model.vae.scale for s in CHAIN if s != 'clip'}
+  assert scales.pop('autoencoder') == 0
+  assert len(set(scales.values())) == 1 and set(scales.values()) != {0.}
+
+
+def test_the_same_run_twice_is_bitwise_the_same(chain, i2v, tmp_path):
+  """Samples that were drawn on the way change nothing."""
+  train.train(i2v(3, 0), tmp_path)
+  assert_bitwise(state_of(tmp_path), state_of(chain['i2v_14f,base']))
+  assert metrics_of(tmp_path) == metrics_of(chain['i2v_14f,base'])
+
+
+def test_a_resumed_run_is_bitwise_the_uninterrupted_one(i2v, tmp_path, capsys):
+  whole, parts = tmp_path / 'whole', tmp_path / 'parts'
+  train.train(i2v(6, 0), whole)
+  train.train(i2v(4, 3), parts)  # ends off the grid of saves
+  train.train(i2v(6, 3), parts)
+  assert 'at step 4' in capsys.readouterr().err
+  assert_bitwise(state_of(parts), state_of(whole))
+  assert metrics_of(parts) == metrics_of(whole)
+
+
+def test_a_finished_run_does_nothing(chain, nano, capsys):
+  workdir = chain['i2v_14f,base']
+  before = (workdir / 'metrics.jsonl').read_bytes()
+  assert train.train(checkpoint.load_config(workdir), workdir) == {}
+  assert 'has finished its 3 steps' in capsys.readouterr().err
+  assert (workdir / 'metrics.jsonl').read_bytes() == before
+
+
+def test_a_killed_run_is_bitwise_the_uninterrupted_one(nano, compiled, toy, tmp_path):
+  """Killed twice at random, at any point between its first save and its end."""
+  whole, killed, steps = tmp_path / 'whole', tmp_path / 'killed', 40
+  config = nano('autoencoder', {'train.steps': steps, 'checkpoint.every': 1})
+  command = [sys.executable, '-m', 'svdjax.main', '--config', f'{NANO}:autoencoder', '--workdir',
+             str(killed), f'--config.data.source={toy}', f'--config.train.steps={steps}',
+             '--config.checkpoint.every=1']
+  rng, lost = random.Random(), 0
+  for _ in range(2):
+    begun = set(checkpoint.saved_steps(killed))
+    run = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.DEVNULL)
+    while set(checkpoint.saved_steps(killed)) <= begun and run.poll() is None:
+      time.sleep(0.02)
+    time.sleep(rng.uniform(0., 1.))
+    run.send_signal(signal.SIGKILL)
+    lost += run.wait() == -signal.SIGKILL
+  assert lost  # a fast machine may finish before the second kill
+  train.train(config, killed)
+  config.checkpoint.every = 0
+  train.train(config, whole)
+  assert_bitwise(state_of(killed), state_of(whole))
+  assert metrics_of(killed) == metrics_of(whole)
+  assert not list((killed / 'checkpoints').glob('*tmp*'))
+
+
+def test_damaged_records_are_named_at_the_end(nano, compiled, tmp_path, capsys):
+  config = nano('clip', {'data.source': str(tmp_path / 'data')})
+  source = pipeline.records(nano('clip').data.source, 'train')
+  clips = [record.decode(source[i]) for i in range(4)]
+  clips[2]['video'] = b'no video'
+  record.write_split(tmp_path / 'data', 'train', clips)
+  train.train(config, tmp_path / 'run')
+  assert '1 records gave no clip and were passed over: record 2' in capsys.readouterr().err
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(nano, compiled, tmp_path):
+  config = nano('clip', {'optim.lr': 1e30, 'optim.warmup': 0, 'checkpoint.every': 1,
+                         'train.steps': 5})
+  with pytest.raises(RuntimeError, match='loss is .* at step .*: lower config.optim.lr'):
+    train.train(config, tmp_path)
