@@ -1,7 +1,7 @@
 """Stage III, text-to-video: finetuning on a small high-quality dataset at the final resolution.
 
     python -m svdjax.main --config experiments/t2v_hq.py:tiny --workdir runs/t2v \\
-      --config.data.source=toy --config.init_from=runs/video_pretrain,runs/decoder
+      --config.data.source=toy --config.init_from=runs/video_pretrain
 
 SVD section 4.2 and appendix D: 50k iterations at 576×1024, batch 768, lr 3e-5, P_mean 0.5,
 P_std 1.4, EMA 0.9999, about 1 million clips.

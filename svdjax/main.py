@@ -50,21 +50,28 @@ def fields(config, prefix='config'):
   return flat
 
 
+def options(argv):
+  """Yields (name, value) of the options on a command line, without their dashes."""
+  for argument, after in zip(argv[1:], [*argv[2:], '']):
+    if argument.startswith('-'):
+      name, equals, value = argument.lstrip('-').partition('=')
+      yield name, value if equals else after
+
+
 def check_fields(argv):
   """Raises BadInput for --config.FIELD=VALUE of a field that the experiment does not have.
 
   ml_collections refuses these too, but with a traceback or without the field's whole name.
   """
-  line = ' '.join(argv[1:])
-  named = re.search(r'(?:^|\s)--?config[=\s](\S+)', line)
-  if not named:
+  given = dict(options(argv))
+  if 'config' not in given:
     return
-  known = fields(experiment(named[1]))
-  for name in re.findall(r'(?:^|\s)--?(config\.[^\s=]+)', line):
-    if name not in known:
+  known = fields(experiment(given['config']))
+  for name in given:
+    if name.startswith('config.') and name not in known:
       close = difflib.get_close_matches(name, known, n=1, cutoff=0.)
       raise BadInput(f'{name} is not a field of this experiment: did you mean {close[0]}?')
-    if hasattr(known[name], 'items'):
+    if hasattr(known.get(name), 'items'):
       raise BadInput(f'{name} is a group of fields: set one of '
                      f'{", ".join(f"{name}.{field}" for field in known[name])}')
 

@@ -11,6 +11,7 @@ import pathlib
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 
 import jax
+from jax.experimental.compilation_cache import compilation_cache
 import numpy as np
 import pytest
 
@@ -105,12 +106,14 @@ def compiled(programs):
               'jax_persistent_cache_min_compile_time_secs': 0.2}
   environment = {name.upper(): str(value) for name, value in settings.items()}
   environment |= {'JAX_DEFAULT_MATMUL_PRECISION': 'highest', 'JAX_NUMPY_RANK_PROMOTION': 'raise'}
-  before = {name: getattr(jax.config, name) for name in settings}
+  before = {name: jax.config.values[name] for name in settings}
   with pytest.MonkeyPatch.context() as patch:
     for name, value in environment.items():
       patch.setenv(name, value)
     for name, value in settings.items():
       jax.config.update(name, value)
+    compilation_cache.reset_cache()  # JAX decides at its first compilation whether it has a cache
     yield
     for name, value in before.items():
       jax.config.update(name, value)
+    compilation_cache.reset_cache()

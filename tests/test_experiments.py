@@ -10,12 +10,10 @@ import pathlib
 import re
 from typing import NamedTuple
 
-import jax
 import pytest
 
 from experiments import base
 from svdjax import generate
-from svdjax import state
 from svdjax.core.errors import BadInput
 from svdjax.core.params import plan_handoff
 from svdjax.core.params import select
@@ -45,7 +43,8 @@ def documented(name):
 
 
 STAGES = {stage.workdir: stage for name in EXPERIMENTS for stage in documented(name)}
-EVERYWHERE = pytest.mark.parametrize('scale, workdir', itertools.product(base.SCALES, STAGES))
+EVERYWHERE = pytest.mark.parametrize(
+    'scale, workdir', list(itertools.product(base.SCALES, STAGES)))
 
 
 def config_of(scale, workdir):
@@ -97,19 +96,12 @@ def test_every_stage_passes_the_checks_of_a_config(scale, workdir):
 
 
 @EVERYWHERE
-def test_what_a_stage_trains_is_there(scale, workdir):
-  config, shapes = config_of(scale, workdir), parts_of(scale, workdir).shapes
-  trained, _ = select(shapes, tuple(config.train.trainable))
-  assert jax.eval_shape(lambda p: state.create(config, p), trained).params == trained
-
-
-@EVERYWHERE
 def test_a_stage_starts_from_the_stages_that_its_command_names(scale, workdir):
   found, needs_source = plan(scale, workdir), bool(config_of(scale, workdir).handoff.after)
   assert bool(found.taken) == needs_source == bool(STAGES[workdir].sources)
-  unused = set(found.fresh) | set(found.widened)
-  assert unused <= set(select(parts_of(scale, workdir).shapes,
-                              tuple(config_of(scale, workdir).train.trainable))[0])
+  trained, _ = select(parts_of(scale, workdir).shapes,
+                      tuple(config_of(scale, workdir).train.trainable))
+  assert set(found.fresh) | set(found.widened) <= set(trained)
 
 
 @pytest.mark.parametrize('scale', base.SCALES)
@@ -127,10 +119,11 @@ def test_what_is_new_in_each_stage(scale):
 
 
 def test_a_stage_is_refused_where_another_was_needed():
+  """The final resolution starts from the base resolution, whose first layer is wide already."""
   config, shapes = config_of('full', 'i2v_14f'), parts_of('full', 'i2v_14f').shapes
+  source = parts_of('full', 'video_pretrain').shapes | parts_of('full', 'clip').shapes
   with pytest.raises(BadInput, match=r'unet/conv_in/kernel has shape \(3, 3, 4, 320\)'):
-    plan_handoff(shapes, parts_of('full', 'video_pretrain').shapes, tuple(config.handoff.fresh),
-                 tuple(config.handoff.dropped), 'video_pretrain')
+    plan_handoff(shapes, source, tuple(config.handoff.fresh), tuple(config.handoff.dropped), '')
 
 
 # The paper's figures (SVD, section 4 and appendix D); None where it gives none.

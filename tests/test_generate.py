@@ -86,7 +86,7 @@ def test_scales_of_the_frames(image_model):
 
 def test_noise_levels_are_those_the_stage_knows(nano):
   for name, top in (('image_discrete', 14.6), ('i2v_14f', 700.)):
-    config = nano(name)
+    config = nano(name, {'sample.sigma_max': 700.})
     levels = generate.grid(config, generate.settings(config, steps=5))
     assert len(levels) == 6 and levels[-1] == 0
     assert float(levels[0]) == pytest.approx(top, rel=0.01)

@@ -29,6 +29,7 @@ def refused(monkeypatch, capsys, tmp_path):
     raise AssertionError('training began')
 
   def command(*arguments):
+    forget()
     monkeypatch.setattr(train, '_loop', too_late)
     argv = ['svdjax.main', *map(str, arguments)]
     if '--workdir' not in argv:
@@ -40,7 +41,7 @@ def refused(monkeypatch, capsys, tmp_path):
     assert end.value.code == 2
     return line
 
-  forget()
+  command.forget = forget
   yield command
   forget()
 
@@ -121,10 +122,11 @@ def test_a_workdir_that_cannot_be_written(refused, toy, tmp_path):
 
 
 def test_more_than_memory_holds_and_the_remedy(refused, toy, tmp_path, monkeypatch):
-  monkeypatch.setattr(validate, 'available_bytes', lambda: 2 ** 20)
+  monkeypatch.setattr(validate, 'available_bytes', lambda: 2 ** 10)
   line = refused(*stage('clip', f'data.source={toy}'))
   assert 'GiB are available: lower config.train.batch_size' in line
   monkeypatch.setattr(validate, 'available_bytes', lambda: None)
+  refused.forget()
   monkeypatch.setattr(sys, 'argv', ['main', *stage('clip', f'data.source={toy}',
                                                    'train.batch_size=1'),
                                     '--workdir', str(tmp_path / 'workdir')])
