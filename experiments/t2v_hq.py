@@ -19,8 +19,6 @@ def get_config(arg='full'):
   c.handoff.dropped = ('clip_image/.*', 'clip_text/text_projection/.*')
   c.data.frames = sizes.FRAMES[scale]['short']
   c.data.height, c.data.width = sizes.RESOLUTIONS[scale]['high']
-  if scale == 'tiny':
-    c.data.captions = (0.2, 0.2, 0.6)
   c.data.drop_text = 0.15  # as in pretraining; not stated for this stage
   c.train.steps = {'full': 50_000, 'small': 2_000, 'tiny': 60}[scale]
   c.train.batch_size = {'full': 768, 'small': 32, 'tiny': 16}[scale]

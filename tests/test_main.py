@@ -75,7 +75,7 @@ def test_fields_that_cannot_work(refused, toy, change, message):
 
 @pytest.mark.parametrize('config, message', [
     ('experiments/autoencoder.py:huge', 'scale "huge" is unknown: use one of full, small, tiny'),
-    ('experiments/autoencoder.py:tiny,best', 'variant "best" is unknown: this experiment has image'),
+    ('experiments/autoencoder.py:tiny,best', 'variant "best" is unknown: this experiment has'),
     ('experiments/autoencodr.py:tiny', '--config experiments/autoencodr.py is not a file'),
     ('experiments', '--config experiments is not a file'),
     ('experiments/sizes.py', 'defines no get_config'),

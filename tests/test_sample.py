@@ -138,6 +138,6 @@ def test_folders_that_are_no_checkpoints(tmp_path):
 
 def test_more_frames_than_memory_holds(workdir_of, photographs, tmp_path, monkeypatch):
   monkeypatch.setattr(validate, 'available_bytes', lambda: 2 ** 24)
-  with pytest.raises(BadInput, match='sampling 1 x 400 frames .* GiB are available: lower --frames'):
+  with pytest.raises(BadInput, match='1 x 400 frames .* GiB are available: lower --frames'):
     run(workdir_of('i2v_14f,base'), tmp_path / 'x.mp4', '--image', photographs['grey'],
         '--frames', 400)

@@ -79,7 +79,8 @@ def test_pieces_have_noise_of_their_own(config, batch):
   two = state_lib.gradients(config, None, PARAMS, FROZEN, batch, {}, key)[2]
   config.train.accumulate = 1
   one = state_lib.gradients(config, None, PARAMS, FROZEN, batch, {}, jax.random.fold_in(key, 0))[2]
-  other = state_lib.gradients(config, None, PARAMS, FROZEN, batch, {}, jax.random.fold_in(key, 1))[2]
+  other = state_lib.gradients(
+      config, None, PARAMS, FROZEN, batch, {}, jax.random.fold_in(key, 1))[2]
   np.testing.assert_allclose(two['unet/w'], (one['unet/w'] + other['unet/w']) / 2, rtol=1e-5)
   assert (one['unet/w'] != other['unet/w']).any()
 

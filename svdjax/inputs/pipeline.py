@@ -151,9 +151,9 @@ def batches(clips, batch_size, step=0, threads=2):
   with warnings.catch_warnings():
     warnings.simplefilter('ignore')
     order = grain.MapDataset.range(len(clips)).seed(clips.seed).shuffle().repeat()
-    batched = order.map_with_index(lambda draw, index: clips.clip(int(index), draw)).batch(batch_size)
+    drawn = order.map_with_index(lambda draw, index: clips.clip(int(index), draw))
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
-    iterator = iter(batched.to_iter_dataset(options))
+    iterator = iter(drawn.batch(batch_size).to_iter_dataset(options))
   iterator.set_state({'next_index': step})
   return iterator
 

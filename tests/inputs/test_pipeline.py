@@ -84,7 +84,7 @@ def test_fps_is_the_frame_rate_minus_one(data, rate):
 
 
 def test_rates_that_do_not_fit_a_clip_are_not_drawn(data):
-  data.fps, data.frames = (8., 4.), 8  # 8 frames at 4 a second take longer than the 12 at 8 there are
+  data.fps, data.frames = (8., 4.), 8  # at 4 a second they take longer than the 12 at 8 there are
   clips = pipeline.Clips(data, 'train', 0)
   assert {float(clips.clip(0, draw)['fps']) for draw in range(8)} == {7.}
 
@@ -109,7 +109,8 @@ def test_damaged_and_short_records_are_passed_over_and_named(data, tmp_path):
   clips = pipeline.Clips(data, 'train', 0)
   assert [int(clips.clip(i, 0)['index']) for i in range(4)] == [0, 3, 3, 3]
   assert clips.skipped.keys() == {1, 2}
-  assert clips.skipped[1].startswith('record 1: ') and 'lower config.data.frames' in clips.skipped[2]
+  assert clips.skipped[1].startswith('record 1: ')
+  assert 'lower config.data.frames' in clips.skipped[2]
   np.testing.assert_array_equal(clips.clip(1, 5)['video'], clips.clip(3, 5)['video'])
 
 

@@ -46,9 +46,18 @@ def test_swapped_captions_are_wrong(fake, config):
 
 
 def test_clips_with_the_same_caption_are_all_right_answers(fake, config):
-  words, kinds = [1, 1, 2, 3], KINDS[jnp.array([0, 0, 1, 2])]
-  parts, params = towers(fake, kinds, kinds)
-  loss, metrics = contrastive.loss(config, parts, params, batch_of(words), None)
-  assert float(metrics['accuracy']) == 1.
-  # The least there is: the entropy of the choice between the two, for half of the batch.
-  assert float(loss) == pytest.approx(np.log(2.) / 2, rel=1e-4)
+  """Which of two such clips a caption finds is no matter; that it finds one of them is."""
+  words, config.clip.temperature = batch_of([1, 1, 2, 3]), 0.5
+  losses = []
+  for found in ([0, 1, 2, 3], [1, 0, 2, 3]):
+    parts, params = towers(fake, KINDS[jnp.array(found)], KINDS)
+    loss, metrics = contrastive.loss(config, parts, params, words, None)
+    assert float(metrics['accuracy']) == 1.
+    losses.append(float(loss))
+  assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+
+
+def test_the_least_loss_is_the_choice_between_equals(fake, config):
+  kinds = KINDS[jnp.array([0, 0, 1, 2])]
+  loss, _ = contrastive.loss(config, *towers(fake, kinds, kinds), batch_of([1, 1, 2, 3]), None)
+  assert float(loss) == pytest.approx(np.log(2.) / 2, rel=1e-4)  # for half of the batch
