@@ -69,7 +69,7 @@ def shard_paths(directory, split):
     raise BadInput(f'data folder {directory} does not exist: make one with `python -m data.toyworld'
                    f' --output {directory}` or `python -m data.shard --input VIDEOS --output '
                    f'{directory}`')
-  paths = sorted(directory.glob(f'{NAME}-{split}.array_record-*-of-*'))
+  paths = sorted(directory.glob(f'{NAME}-{split}.array_record-*-of-?????'))
   if not paths:
     raise BadInput(f'data folder {directory} holds no shards of split "{split}": expected files '
                    f'named {NAME}-{split}.array_record-00000-of-0000N; make them with '
