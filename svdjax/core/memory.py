@@ -1,21 +1,21 @@
 """Predicted memory of a function before it is compiled."""
 
+import collections
 import pathlib
 
 import jax
 import numpy as np
 
-# XLA fuses elementwise chains, so most intermediate values never reach memory. Only the results
-# of these are counted as stored.
-STORED = ('conv_general_dilated', 'dot_general', 'concatenate', 'reduce_sum', 'gather', 'pad',
-          'exp', 'sort', 'scan', 'while', 'cumsum', 'broadcast_in_dim_large')
+# What these read and give lies in memory. Of other values, those do that are no larger than the
+# stored ones they are computed from; the rest is fused into its readers.
+STORED = ('conv_general_dilated', 'dot_general', 'reduce_sum', 'reduce_max', 'argmax', 'cumsum',
+          'sort', 'gather', 'scatter-add', 'concatenate', 'scan', 'while', 'cond')
+LOOPS = ('scan', 'while', 'cond')
+VIEWS = ('reshape', 'transpose', 'squeeze', 'expand_dims')
 
 
 def available_bytes():
-  """Memory of the first device: of an accelerator its limit, on CPU what the system has free.
-
-  None where neither is known.
-  """
+  """Memory of an accelerator, on CPU what the system has free, None where neither is known."""
   stats = jax.devices()[0].memory_stats()
   if stats and 'bytes_limit' in stats:
     return stats['bytes_limit']
@@ -26,54 +26,84 @@ def available_bytes():
   return int(fields['MemAvailable'].split()[0]) * 1024
 
 
-def _bytes(variable):
-  aval = variable.aval
-  if not hasattr(aval, 'shape') or jax.dtypes.issubdtype(aval.dtype, jax.dtypes.extended):
-    return 0
-  return int(np.prod(aval.shape, dtype=np.int64)) * aval.dtype.itemsize
+class _Value:
+  """An array of the trace, the stored ones it is read from, and the last operation to read it."""
+
+  def __init__(self, variable):
+    aval = variable.aval
+    plain = hasattr(aval, 'shape') and not jax.dtypes.issubdtype(aval.dtype, jax.dtypes.extended)
+    self.bytes = int(np.prod(aval.shape, dtype=np.int64)) * aval.dtype.itemsize if plain else 0
+    self.stored, self.sources, self.last = False, frozenset(), -1
+
+
+def _size(values):
+  return sum(value.bytes for value in values)
+
+
+def _flatten(jaxpr, values, operations):
+  """Lists (name, inputs, outputs, bytes inside), with those of called functions in their place."""
+  find = lambda v: _Value(v) if isinstance(v, jax.extend.core.Literal) else values[v]
+  values.update({v: _Value(v) for v in jaxpr.constvars})
+  for equation in jaxpr.eqns:
+    name, inputs = equation.primitive.name, [find(v) for v in equation.invars]
+    inner = equation.params.get('jaxpr', equation.params.get('call_jaxpr'))
+    if name in VIEWS:
+      outputs = inputs[:1]
+    elif inner is not None and name not in LOOPS:
+      inner = getattr(inner, 'jaxpr', inner)
+      outputs = _flatten(inner, dict(zip(inner.invars, inputs)), operations)
+    else:
+      outputs = [_Value(v) for v in equation.outvars]
+      bodies = [inner, equation.params.get('body_jaxpr'), *equation.params.get('branches', ())]
+      inside = [_peak(b.jaxpr) - _size(map(_Value, b.jaxpr.invars)) for b in bodies if b]
+      operations.append((name, inputs, outputs, max(inside, default=0)))
+    values.update(zip(equation.outvars, outputs))
+  return [find(v) for v in jaxpr.outvars]
+
+
+def _store(operations):
+  """Decides which values are stored, and which operation is the last to read each."""
+  for name, inputs, outputs, _ in operations:
+    for value in inputs + outputs:
+      value.stored |= name in STORED
+  for i, (_, inputs, outputs, _) in enumerate(operations):
+    sources = frozenset().union(*(v.sources for v in inputs))
+    for value in outputs:
+      value.stored |= 0 < value.bytes <= _size(sources)
+      value.sources = frozenset([value]) if value.stored else sources
+    if any(v.stored for v in outputs):
+      for value in (*sources, *outputs):
+        value.last = i
 
 
 def _peak(jaxpr):
-  """Largest sum of live stored values of a jaxpr, inner jaxprs run at their equation."""
-  last = {}
-  for i, equation in enumerate(jaxpr.eqns):
-    for variable in equation.invars:
-      if not isinstance(variable, jax.extend.core.Literal):
-        last[variable] = i
-  for variable in jaxpr.outvars:
-    if not isinstance(variable, jax.extend.core.Literal):
-      last[variable] = len(jaxpr.eqns)
-  live = {v: _bytes(v) for v in (*jaxpr.invars, *jaxpr.constvars)}
-  total = peak = sum(live.values())
-  for i, equation in enumerate(jaxpr.eqns):
-    inner = 0
-    for value in equation.params.values():
-      closed = getattr(value, 'jaxpr', value)
-      if hasattr(closed, 'eqns'):
-        own = sum(_bytes(v) for v in closed.invars)
-        inner = max(inner, _peak(closed) - own)
-    stored = inner or equation.primitive.name in STORED
-    if stored:
-      for variable in equation.outvars:
-        live[variable] = _bytes(variable)
-        total += live[variable]
-    peak = max(peak, total + max(inner - sum(_bytes(v) for v in equation.outvars), 0))
-    for variable in {v for v in (*equation.invars, *equation.outvars)
-                     if not isinstance(v, jax.extend.core.Literal)}:
-      if last.get(variable, -1) <= i and variable in live:
-        total -= live.pop(variable)
+  """Largest sum of the arguments, which stay, and of the stored values that are still read."""
+  arguments, operations = [_Value(v) for v in jaxpr.invars], []
+  results = _flatten(jaxpr, dict(zip(jaxpr.invars, arguments)), operations)
+  _store(operations)
+  for value in (source for result in results for source in result.sources):
+    value.last = len(operations)
+  done = collections.Counter()
+  for value in {v for _, _, outputs, _ in operations for v in outputs if v.stored}:
+    done[value.last] += value.bytes
+  peak = total = _size(arguments)
+  for i, (name, _, outputs, inside) in enumerate(operations):
+    made = _size(v for v in outputs if v.stored)
+    in_place = 0 if name in STORED else done[i]
+    peak = max(peak, total + made - in_place + inside)
+    total += made - done[i]
   return peak
 
 
 def peak_bytes(function, *args):
   """Predicted peak bytes of a call, arguments included, from its trace; nothing is compiled.
 
+  Results that only update an argument are taken to replace it (a donated training state). The
+  prediction is within a factor of 1.7 of what XLA states for its compiled programs
+  (tests/core/test_memory.py), except on CPU with rematerialisation, which XLA undoes there.
+
   Args:
     function: anything jax can trace.
     *args: arrays or ShapeDtypeStructs.
-
-  Returns:
-    Bytes. The order and the lifetime of values are those of the trace; the compiler's differ, so
-    this is an estimate (tests/core/test_memory.py states how good).
   """
   return _peak(jax.make_jaxpr(function)(*args).jaxpr)

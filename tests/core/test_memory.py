@@ -1,0 +1,105 @@
+import jax
+import jax.numpy as jnp
+import pytest
+
+from svdjax import generate
+from svdjax import state
+from svdjax.core import memory
+from svdjax.core.params import select
+from svdjax.core.memory import peak_bytes
+from svdjax.tasks import parts as parts_lib
+from svdjax.validate import abstract_batch
+
+FACTOR = 1.7
+
+
+def bytes_of(tree):
+  return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(tree))
+
+
+def stated(function, args, donated=()):
+  """Peak bytes by XLA's own account, and all of the arguments, also those that are not read."""
+  compiled = jax.jit(function, donate_argnums=donated).lower(*args).compile()
+  analysis = compiled.memory_analysis()
+  return (bytes_of(args) + analysis.temp_size_in_bytes + analysis.output_size_in_bytes
+          - analysis.alias_size_in_bytes)
+
+
+def training(config):
+  """A training step and the shapes of what it is called with."""
+  parts = parts_lib.build(config.model)
+  trained, frozen = select(parts.shapes, tuple(config.train.trainable))
+  initial = jax.eval_shape(lambda p: state.create(config, p), trained)
+  return state.make_step(config, parts), (
+      initial, frozen, abstract_batch(config), state.numbers_at(config, 0))
+
+
+def decoding(config, clips):
+  parts = parts_lib.build(config.model)
+  generator = generate.build(config, parts, generate.settings(config))
+  return generator.decode, (
+      parts.shapes, jax.ShapeDtypeStruct((clips,) + generator.shape, jnp.float32))
+
+
+slow = pytest.mark.slow
+
+
+@pytest.mark.parametrize('name, changes', [
+    ('autoencoder', {'train.batch_size': 32}),
+    pytest.param('clip', {'train.batch_size': 64}, marks=slow),
+    pytest.param('image_pretrain', {'train.batch_size': 32}, marks=slow),
+    pytest.param('video_pretrain', {'train.batch_size': 4}, marks=slow),
+    pytest.param('video_pretrain', {'train.batch_size': 2, 'data.frames': 8}, marks=slow),
+])
+def test_a_training_step_needs_about_as_much_as_predicted(nano, name, changes):
+  step, args = training(nano(name, changes))
+  assert 1 / FACTOR < peak_bytes(step, *args) / stated(step, args, donated=0) < FACTOR
+
+
+def test_decoding_needs_about_as_much_as_predicted(nano):
+  decode, args = decoding(nano('i2v_14f'), clips=32)
+  assert 1 / FACTOR < peak_bytes(decode, *args) / stated(decode, args) < FACTOR
+
+
+def test_more_clips_need_more_and_pieces_and_rematerialisation_less(nano):
+  def needs(changes):
+    step, args = training(nano('autoencoder', {'train.batch_size': 32} | changes))
+    return peak_bytes(step, *args)
+
+  assert 1.7 < needs({'train.batch_size': 64}) / needs({}) < 2.
+  assert needs({'train.accumulate': 4}) < 0.5 * needs({})
+  assert needs({'model.vae.remat': 'full'}) < 0.7 * needs({})
+
+
+MEGABYTE = jax.ShapeDtypeStruct((512, 512), jnp.float32)
+
+
+@pytest.mark.parametrize('function, megabytes', [
+    (lambda x: x + 1., 1),  # takes the place of its argument
+    (lambda x: x @ x, 2),
+    (lambda x: (x @ x) @ (x @ x), 4),
+    (lambda x: (x @ x, ((x @ x.T) @ x).sum()), 4),  # results stay until the end
+    (lambda x: jax.nn.silu(x @ x).sum(), 3),  # the product and its sigmoid
+    (lambda x: jax.lax.fori_loop(0, 9, lambda _, y: y @ x, x), 3),  # one round at a time
+    (lambda x: jax.jit(lambda y: y @ y)(x), 2),  # calls are looked into
+    (lambda x: jnp.concatenate([x, x]), 3),
+    (lambda x: (x @ x).reshape(-1).reshape(x.shape).T @ x, 3),
+])
+def test_stored_values_are_counted(function, megabytes):
+  assert peak_bytes(function, MEGABYTE) / 2**20 == pytest.approx(megabytes, abs=0.01)
+
+
+def test_what_is_read_late_is_kept_until_then():
+  depth = 6
+
+  def layers(x):
+    for _ in range(depth):
+      x = jnp.sin(x @ x)
+    return x.sum()
+
+  forward, backward = peak_bytes(layers, MEGABYTE), peak_bytes(jax.grad(layers), MEGABYTE)
+  assert forward <= 4 * 2**20 and backward >= 2 * depth * 2**20
+
+
+def test_this_machine_has_memory():
+  assert memory.available_bytes() > 2**20
