@@ -22,7 +22,8 @@ def image_to_video(scale, variant, frames):
   """The image-to-video recipe, shared with i2v_25f."""
   c = base.add_diffusion(base.get_base(scale), p_mean={'base': 0.7, 'high': 1.}[variant],
                          p_std=1.6)
-  c.model = sizes.networks(scale, 'unet', 'vae', 'clip_image', in_channels=8)
+  c.model = sizes.networks(scale, 'unet', 'vae', 'clip_image',
+                           in_channels=2 * sizes.VAE[scale]['latent_channels'])
   c.conditioning.context = 'image'
   c.conditioning.concat = 'first_frame'
   c.conditioning.scalars = ('fps', 'motion', 'cond_aug')
@@ -30,9 +31,9 @@ def image_to_video(scale, variant, frames):
   c.handoff.dropped = ('clip_text/.*',)
   c.data.frames = frames
   c.data.captions = (1., 0., 0.)  # captions are not used
-  c.train.batch_size = {'full': 768, 'small': 32, 'tiny': 16}[scale]
+  c.train.batch_size = {'full': 768, 'small': 32, 'tiny': 8}[scale]
   c.train.ema = 0.9999 if scale == 'full' else 0.99
-  c.optim.lr = {'full': 3e-5, 'small': 2e-4, 'tiny': 2e-3}[scale]
+  c.optim.lr = {'full': 3e-5, 'small': 2e-4, 'tiny': 1e-3}[scale]
   c.sample.guidance = 'linear'
   c.sample.guidance_min, c.sample.guidance_max = 1., 2.5  # released SVD
   if variant == 'base':
@@ -40,9 +41,9 @@ def image_to_video(scale, variant, frames):
     c.sample.clips = 0 if scale == 'tiny' else 4
     c.handoff.fresh = ('unet/conv_in/kernel',)  # widened by the concatenated latent
     c.data.height, c.data.width = sizes.RESOLUTIONS[scale]['mid']
-    c.train.steps = {'full': 50_000, 'small': 4_000, 'tiny': 180}[scale]
+    c.train.steps = {'full': 50_000, 'small': 4_000, 'tiny': 200}[scale]
   else:
     c.handoff.after = 'i2v_14f, variant base'
     c.data.height, c.data.width = sizes.RESOLUTIONS[scale]['high']
-    c.train.steps = {'full': 50_000, 'small': 2_000, 'tiny': 60}[scale]
+    c.train.steps = {'full': 50_000, 'small': 2_000, 'tiny': 40}[scale]
   return c

@@ -14,7 +14,9 @@ from experiments import base, sizes
 
 def get_config(arg='full'):
   scale, variant = base.parse(arg, ('all', 'adapt'))
-  c = base.add_diffusion(base.get_base(scale), p_mean=-1.2, p_std=1.)
+  # tiny: an object's shape can be read through noise of 1 on its 48 latents (measured), so that
+  # all that a caption decides is decided above.
+  c = base.add_diffusion(base.get_base(scale), p_mean=-1.2 if scale != 'tiny' else 0.8, p_std=1.)
   c.model = sizes.networks(scale, 'unet', 'vae', 'clip_text', temporal='none', vector_dim=0)
   c.handoff.after = {'adapt': 'a discrete image model (image_discrete, or SD 2.1 converted)',
                      'all': 'image_pretrain, variant adapt'}[variant]
@@ -29,8 +31,8 @@ def get_config(arg='full'):
     c.sample.clips = 0 if scale == 'tiny' else 4
     c.train.trainable = ('unet/time_embedding/.*', 'unet/.*/time_emb_proj/.*')
     c.data.height, c.data.width = sizes.RESOLUTIONS[scale]['image']
-    c.train.steps = {'full': 1_000, 'small': 300, 'tiny': 30}[scale]
+    c.train.steps = {'full': 1_000, 'small': 300, 'tiny': 20}[scale]
   else:
     c.data.height, c.data.width = sizes.RESOLUTIONS[scale]['low']
-    c.train.steps = {'full': 30_000, 'small': 3_000, 'tiny': 100}[scale]
+    c.train.steps = {'full': 30_000, 'small': 3_000, 'tiny': 60}[scale]
   return c

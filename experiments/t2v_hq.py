@@ -19,9 +19,11 @@ def get_config(arg='full'):
   c.handoff.dropped = ('clip_image/.*', 'clip_text/text_projection/.*')
   c.data.frames = sizes.FRAMES[scale]['short']
   c.data.height, c.data.width = sizes.RESOLUTIONS[scale]['high']
+  if scale == 'tiny':
+    c.data.captions = (0.2, 0.3, 0.5)  # as in pretraining
   c.data.drop_text = 0.15  # as in pretraining; not stated for this stage
-  c.train.steps = {'full': 50_000, 'small': 2_000, 'tiny': 60}[scale]
-  c.train.batch_size = {'full': 768, 'small': 32, 'tiny': 16}[scale]
+  c.train.steps = {'full': 50_000, 'small': 2_000, 'tiny': 40}[scale]
+  c.train.batch_size = {'full': 768, 'small': 32, 'tiny': 8}[scale]
   c.train.ema = 0.9999 if scale == 'full' else 0.99
   c.optim.lr = {'full': 3e-5, 'small': 1e-4, 'tiny': 1e-3}[scale]
   return c

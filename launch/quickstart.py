@@ -1,6 +1,6 @@
 """The steps of the quickstart: data, all stages at `tiny`, samples, and what they measure.
 
-Steps whose result is there are left out. Two run at a time where neither needs the other.
+Steps whose result is there are left out.
 """
 
 import argparse
@@ -16,20 +16,19 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
 class Step(NamedTuple):
-  """A command, what it needs, the file that shows it is done, and about how long it takes."""
+  """A command and about how long it takes."""
   name: str
   command: list[str]
-  after: tuple[str, ...]
   seconds: float
 
 
-def stage(runs, name, experiment, init, seconds, after=()):
+def stage(runs, name, experiment, init, seconds):
   """A training stage: experiments/`experiment` into runs/`name`."""
   command = ['-m', 'svdjax.main', '--config', f'experiments/{experiment}', '--workdir',
              f'{runs}/{name}', f'--config.data.source={runs}/toy']
   if init:
     command.append('--config.init_from=' + ','.join(f'{runs}/{i}' for i in init))
-  return Step(name, command, ('toy', *init, *after), seconds)
+  return Step(name, command, seconds)
 
 
 def evaluation(runs, name, seconds, *options):
@@ -37,17 +36,18 @@ def evaluation(runs, name, seconds, *options):
   return Step(f'measure_{name}', [
       '-m', 'svdjax.evaluate', '--checkpoint', f'{runs}/{name}', '--data', f'{runs}/toy',
       '--out', f'{runs}/measure_{name}.json', '--strip', f'{runs}/measure_{name}.png',
-      *options], (name,), seconds)
+      *options], seconds)
 
 
 def steps(runs):
-  """All steps in order of preference."""
+  """All steps, each after those it needs."""
   video = ('--steps', '12', '--clips', '32')
   sample = ['-m', 'svdjax.sample', '--strip', '--gif', '--decoder', f'{runs}/decoder']
   return [
       Step('toy', ['-m', 'data.toyworld', '--output', f'{runs}/toy', '--clips', '1500',
-                   '--test-clips', '200', '--height', '48', '--width', '64', '--frames', '12',
-                   '--kinds', 'object:6,pointer:3,camera:1'], (), 20),
+                   '--test-clips', '200', '--height', '48', '--width', '64', '--frames', '16', '--fps', '12',
+                   '--kinds', 'object:6,pointer:3,camera:1'], 25),
+      Step('still', ['launch/still.py', f'{runs}/toy', f'{runs}/still.png'], 3),
       stage(runs, 'autoencoder', 'autoencoder.py:tiny', (), 80),
       stage(runs, 'clip', 'clip.py:tiny', (), 35),
       stage(runs, 'image_discrete', 'image_discrete.py:tiny', ('autoencoder', 'clip'), 110),
@@ -67,15 +67,14 @@ def steps(runs):
       Step('sample_text', sample + ['--checkpoint', f'{runs}/t2v', '--prompt',
                                     'over grey stripes a red circle moving right quickly',
                                     '--samples', '4', '--out', f'{runs}/text.mp4'],
-           ('t2v', 'decoder'), 12),
+           12),
       Step('sample_image', sample + ['--checkpoint', f'{runs}/i2v_14f', '--image',
                                      f'{runs}/still.png', '--samples', '4',
                                      '--out', f'{runs}/image.mp4'],
-           ('i2v_14f', 'decoder', 'still'), 12),
+           12),
       Step('sample_long', sample + ['--checkpoint', f'{runs}/i2v_25f', '--image',
                                     f'{runs}/still.png', '--out', f'{runs}/image_25f.mp4'],
-           ('i2v_25f', 'decoder', 'still'), 12),
-      Step('still', ['launch/still.py', f'{runs}/toy', f'{runs}/still.png'], ('toy',), 3),
+           12),
   ]
 
 
@@ -86,42 +85,53 @@ def environment(runs):
                        'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '3'}
 
 
-def run_all(todo, runs, lanes=2):
-  """Runs steps as their needs are met, `lanes` at a time; stops at the first that fails.
+def last_line(log):
+  """The newest line of a log in which a progress bar may overwrite itself."""
+  return (log.read_text(errors='replace').replace('\r', '\n').strip().splitlines() or ['no output'])[-1]
+
+
+def run(step, runs, prefix):
+  """Runs one step, its newest line of output shown on a terminal meanwhile; seconds it took.
 
   Raises:
-    SystemExit: a step failed; its log is named.
+    SystemExit: it failed; its log is named.
   """
-  finished = {s.name for s in steps(runs)} - {s.name for s in todo}
-  running, began, total = {}, time.monotonic(), len(todo)
-  work = sum(s.seconds for s in todo)
-  while todo or running:
-    ready = [s for s in todo if finished.issuperset(s.after)]
-    for step in ready[:lanes - len(running)]:
-      todo.remove(step)
-      log = open(runs / 'logs' / f'{step.name}.log', 'w')
-      process = subprocess.Popen([sys.executable, *step.command], cwd=ROOT, env=environment(runs),
-                                 stdout=log, stderr=subprocess.STDOUT)
-      running[step.name] = process, step, time.monotonic()
-    for name, (process, step, since) in list(running.items()):
-      if process.poll() is None:
-        continue
-      del running[name]
-      if process.returncode:
-        for other, _, _ in running.values():
-          other.terminate()
-        log = (runs / 'logs' / f'{name}.log').read_text().strip().splitlines()
-        sys.exit(f'{name} failed: {log[-1] if log else "no output"}\n'
-                 f'its log is {runs}/logs/{name}.log; running this command again goes on from here')
-      (runs / 'logs' / f'{name}.done').write_text(f'{time.monotonic() - since:.0f} s\n')
-      finished.add(name)
-      left = sum(s.seconds for s in todo) + sum(s.seconds for _, s, _ in running.values())
-      elapsed = time.monotonic() - began
-      eta = elapsed / max(work - left, 1) * left
-      print(f'[{total - len(todo) - len(running)}/{total}] {name}: '
-            f'{time.monotonic() - since:.0f} s; {elapsed:.0f} s so far, about {eta:.0f} s left; '
-            f'now {", ".join(running) or "-"}', flush=True)
-    time.sleep(0.2)
+  log, since = runs / 'logs' / f'{step.name}.log', time.monotonic()
+  with open(log, 'w') as output:
+    process = subprocess.Popen([sys.executable, *step.command], cwd=ROOT, env=environment(runs),
+                               stdout=output, stderr=subprocess.STDOUT)
+  try:
+    while process.poll() is None:
+      time.sleep(0.3)
+      if sys.stdout.isatty():
+        print(f'\r{prefix} {last_line(log)}'[:100].ljust(100), end='', flush=True)
+  finally:
+    process.terminate()
+  if process.returncode:
+    sys.exit(f'\n{step.name} failed: {last_line(log)}\nits log is {log}; running this command again '
+             'goes on from here')
+  return time.monotonic() - since
+
+
+def run_all(todo, runs):
+  """Runs steps one after another (two at a time slow each other down threefold on two cores).
+
+  Raises:
+    SystemExit: a step failed.
+  """
+  began, total, work = time.monotonic(), len(todo), sum(s.seconds for s in todo)
+  for i, step in enumerate(todo):
+    seconds = run(step, runs, f'[{i + 1}/{total}]')
+    (runs / 'logs' / f'{step.name}.done').write_text(f'{seconds:.0f} s\n')
+    left, elapsed = sum(s.seconds for s in todo[i + 1:]), time.monotonic() - began
+    eta = elapsed / max(work - left, 1) * left
+    line = f'[{i + 1}/{total}] {step.name}: {seconds:.0f} s; {elapsed:.0f} s so far, about {eta:.0f} s left'
+    print(('\r' if sys.stdout.isatty() else '') + line.ljust(100), flush=True)
+
+
+def number(x):
+  """A figure in words; None is what could not be measured."""
+  return 'undefined' if x is None else f'{x:.3g}'
 
 
 def summary(runs):
@@ -132,9 +142,9 @@ def summary(runs):
     report = json.loads(file.read_text())
     print(f'{file.stem[8:]}:')
     for row in report['figures']:
-      versus = ', '.join(f'{k} {v:.3g}' for k, v in row['baselines'].items())
-      spread = f' ± {row["spread"]:.2g}' if len(row['values']) > 1 else ''
-      print(f'  {row["name"]:24s} {row["mean"]:.3g}{spread} {row["unit"]}  ({versus})')
+      versus = ', '.join(f'{k} {number(v)}' for k, v in row['baselines'].items())
+      spread = f' ± {number(row["spread"])}' if len(row['values']) > 1 else ''
+      print(f'  {row["name"]:24s} {number(row["mean"])}{spread} {row["unit"]}  ({versus})')
   print(f'\nvideos: {runs}/text-0.mp4 … (from a caption), {runs}/image-0.mp4 … (from '
         f'{runs}/still.png), {runs}/image_25f.mp4; film strips beside them as .png, GIFs as .gif')
   print(f'stages: {runs}/<stage>, each with its samples/ and metrics.jsonl; watch them with '

@@ -70,13 +70,25 @@ def latent_scale(config, parts, workdir, batch):
       earlier = checkpoint.load_config(path).model
       if 'unet' in earlier and earlier.vae.scale:
         return earlier.vae.scale
-  params = part(read(config.init_from), 'vae')
+  source = read(config.init_from)
+  params = part(source, 'vae')
   if params.keys() != parts.networks['vae'].shapes.keys():
     raise BadInput(f'init_from {config.init_from} brings no autoencoder of this size: name the '
                    'workdir of the autoencoder stage')
+  plan(config, parts, source)  # refuses a wrong stage before anything is encoded
   video = latents.to_float(jnp.asarray(batch['video'][:, :1]))
   mean, _ = jax.jit(lambda p, v: vae.encode(parts.networks['vae'].apply, p, v))(params, video)
   return float(1 / mean.std())
+
+
+def plan(config, parts, source):
+  """What of `source` this stage takes, widens, leaves out and starts afresh, a HandoffPlan.
+
+  Raises:
+    BadInput: init_from is not what this stage starts from.
+  """
+  return plan_handoff(parts.shapes, source, tuple(config.handoff.fresh),
+                      tuple(config.handoff.dropped), config.init_from or '(nothing)')
 
 
 def start(config, parts):
@@ -85,11 +97,9 @@ def start(config, parts):
   Raises:
     BadInput: init_from is not what this stage starts from.
   """
-  fresh = tuple(config.handoff.fresh)
   source = read(config.init_from)
-  plan = plan_handoff(parts.shapes, source, fresh, tuple(config.handoff.dropped),
-                      config.init_from or '(nothing)')
-  needed = {n.split('/')[0] for n in plan.fresh + plan.widened}
+  planned = plan(config, parts, source)
+  needed = {n.split('/')[0] for n in planned.fresh + planned.widened}
   key = lambda name: key_of(config.seed, name)
-  params = apply_handoff(plan, parts.init(key, sorted(needed)), source)
-  return Start(params, plan.describe())
+  params = apply_handoff(planned, parts.init(key, sorted(needed)), source)
+  return Start(params, planned.describe())

@@ -13,6 +13,11 @@ from svdjax.core.params import part
 from svdjax.tasks import latents
 
 
+def wanted(config):
+  """Whether a stage has previews."""
+  return 'vae' in config.model and bool(config.sample.clips)
+
+
 def held_out(config, tokenizer):
   """A batch of the first clips of the test split (of the training split if there is none)."""
   try:
@@ -57,7 +62,7 @@ def clips_of(config, parts, params, batch, tokenizer):
 
 def write(config, parts, params, log, step, workdir, tokenizer):
   """Writes samples to the log and a film strip, ground truth above, to workdir/samples."""
-  if 'vae' not in config.model or not config.sample.clips:
+  if not wanted(config):
     return
   batch = held_out(config, tokenizer)
   made = np.asarray(clips_of(config, parts, params, batch, tokenizer))

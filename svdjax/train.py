@@ -117,6 +117,8 @@ def prepare(config, workdir):
   tokenizer = tokenizer_for(config, workdir)
   clips = pipeline.Clips(config.data, 'train', config.seed, tokenizer)
   clips.clip(0, 0)
+  if preview.wanted(config):
+    preview.held_out(config, tokenizer)
   if config.task == 'denoising' and not config.model.vae.scale:
     batch = pipeline.eval_batch(clips, 64)
     config.model.vae.scale = handoff.latent_scale(config, parts, workdir, batch)

@@ -28,7 +28,7 @@ def trajectory(scene, frames):
 
 def _pattern(name, x, y, rng):
   """A smooth field in about [-1, 1] over places x, y in frame heights."""
-  angle, period = rng.uniform(0, np.pi), rng.uniform(0.42, 0.58)
+  angle, period = rng.uniform(0, np.pi), rng.uniform(0.7, 0.95)
   phase = rng.uniform(0, 2 * np.pi, 2)
   k = 2 * np.pi / period
   a = k * (x * np.cos(angle) + y * np.sin(angle)) + phase[0]

@@ -101,7 +101,7 @@ def sample(seed, split, index, kinds):
       second_color=others[rng.integers(len(others))] if solid else '',
       tint=tuple(world.TINTS)[rng.integers(len(world.TINTS))],
       speed=speed, travel=travel, start=(0.5, 0.5) if solid else start,
-      size=float(rng.uniform(0.5, 0.58) if solid else rng.uniform(0.38, 0.46)),
+      size=float(rng.uniform(0.5, 0.58)),
       angle=angle, spin=spin,
       azimuth=float(rng.choice([45, 225]) + rng.uniform(-25, 25)) if solid else 0.0,
       elevation=float(rng.uniform(10, 35)) if solid else 0.0,

@@ -55,6 +55,17 @@ class Clips:
   def __len__(self):
     return len(self.source)
 
+  def slowest(self):
+    """The lowest of the frame rates at which the first usable record is long enough."""
+    return min(self._fitting(self._decoded(int(self.clip(0, 0)['index']))[0]))
+
+  def _fitting(self, entry):
+    seconds = self._seconds(entry)
+    return [f for f in self.data.fps if (self.data.frames - 1) / f <= seconds + 1e-6]
+
+  def _seconds(self, entry):
+    return entry['pts'][-1] * entry['timebase_num'] / entry['timebase_den']
+
   def truths(self):
     """What is true of each generated clip, a dict with its merged caption as 'caption'.
 
@@ -85,8 +96,7 @@ class Clips:
   def _cut(self, index, rng):
     data = self.data
     entry, frames = self._decoded(index)
-    seconds = entry['pts'][-1] * entry['timebase_num'] / entry['timebase_den']
-    fits = [f for f in data.fps if (data.frames - 1) / f <= seconds + 1e-6]
+    seconds, fits = self._seconds(entry), self._fitting(entry)
     if not fits:
       raise BadInput(f'clip {entry["clip_id"]} of {seconds:.2f} s is shorter than {data.frames} '
                      f'frames at {max(data.fps)} frames a second: lower config.data.frames')
