@@ -45,21 +45,21 @@ def steps(runs):
   sample = ['-m', 'svdjax.sample', '--strip', '--gif', '--decoder', f'{runs}/decoder']
   return [
       Step('toy', ['-m', 'data.toyworld', '--output', f'{runs}/toy', '--clips', '1500',
-                   '--test-clips', '200', '--height', '48', '--width', '64', '--frames', '16', '--fps', '12',
-                   '--kinds', 'object:6,pointer:3,camera:1'], 25),
+                   '--test-clips', '200', '--height', '48', '--width', '64', '--frames', '16',
+                   '--fps', '12', '--kinds', 'object:6,pointer:3,camera:1'], 25),
       Step('still', ['launch/still.py', f'{runs}/toy', f'{runs}/still.png'], 3),
-      stage(runs, 'autoencoder', 'autoencoder.py:tiny', (), 80),
-      stage(runs, 'clip', 'clip.py:tiny', (), 35),
-      stage(runs, 'image_discrete', 'image_discrete.py:tiny', ('autoencoder', 'clip'), 110),
-      stage(runs, 'decoder', 'autoencoder.py:tiny,temporal', ('autoencoder',), 40),
-      stage(runs, 'image_adapt', 'image_pretrain.py:tiny,adapt', ('image_discrete',), 20),
-      stage(runs, 'image_pretrain', 'image_pretrain.py:tiny', ('image_adapt',), 35),
-      stage(runs, 'video_low', 'video_pretrain.py:tiny', ('image_pretrain',), 130),
-      stage(runs, 'video_pretrain', 'video_pretrain.py:tiny,high', ('video_low',), 80),
-      stage(runs, 'i2v_base', 'i2v_14f.py:tiny,base', ('video_pretrain', 'clip'), 110),
+      stage(runs, 'autoencoder', 'autoencoder.py:tiny', (), 70),
+      stage(runs, 'clip', 'clip.py:tiny', (), 30),
+      stage(runs, 'image_discrete', 'image_discrete.py:tiny', ('autoencoder', 'clip'), 100),
+      stage(runs, 'decoder', 'autoencoder.py:tiny,temporal', ('autoencoder',), 35),
+      stage(runs, 'image_adapt', 'image_pretrain.py:tiny,adapt', ('image_discrete',), 25),
+      stage(runs, 'image_pretrain', 'image_pretrain.py:tiny', ('image_adapt',), 40),
+      stage(runs, 'video_low', 'video_pretrain.py:tiny', ('image_pretrain',), 115),
+      stage(runs, 'video_pretrain', 'video_pretrain.py:tiny,high', ('video_low',), 45),
+      stage(runs, 'i2v_base', 'i2v_14f.py:tiny,base', ('video_pretrain', 'clip'), 120),
       stage(runs, 't2v', 't2v_hq.py:tiny', ('video_pretrain',), 50),
       stage(runs, 'i2v_14f', 'i2v_14f.py:tiny', ('i2v_base',), 50),
-      stage(runs, 'i2v_25f', 'i2v_25f.py:tiny', ('i2v_14f',), 45),
+      stage(runs, 'i2v_25f', 'i2v_25f.py:tiny', ('i2v_14f',), 55),
       evaluation(runs, 'autoencoder', 10),
       evaluation(runs, 'decoder', 12),
       evaluation(runs, 't2v', 40, *video),
@@ -67,14 +67,14 @@ def steps(runs):
       Step('sample_text', sample + ['--checkpoint', f'{runs}/t2v', '--prompt',
                                     'over grey stripes a red circle moving right quickly',
                                     '--samples', '4', '--out', f'{runs}/text.mp4'],
-           12),
+           15),
       Step('sample_image', sample + ['--checkpoint', f'{runs}/i2v_14f', '--image',
                                      f'{runs}/still.png', '--samples', '4',
                                      '--out', f'{runs}/image.mp4'],
-           12),
+           15),
       Step('sample_long', sample + ['--checkpoint', f'{runs}/i2v_25f', '--image',
                                     f'{runs}/still.png', '--out', f'{runs}/image_25f.mp4'],
-           12),
+           15),
   ]
 
 
@@ -87,7 +87,8 @@ def environment(runs):
 
 def last_line(log):
   """The newest line of a log in which a progress bar may overwrite itself."""
-  return (log.read_text(errors='replace').replace('\r', '\n').strip().splitlines() or ['no output'])[-1]
+  lines = log.read_text(errors='replace').replace('\r', '\n').strip().splitlines()
+  return lines[-1] if lines else 'no output'
 
 
 def run(step, runs, prefix):
@@ -108,8 +109,8 @@ def run(step, runs, prefix):
   finally:
     process.terminate()
   if process.returncode:
-    sys.exit(f'\n{step.name} failed: {last_line(log)}\nits log is {log}; running this command again '
-             'goes on from here')
+    sys.exit(f'\n{step.name} failed: {last_line(log)}\nits log is {log}; running this command '
+             'again goes on from here')
   return time.monotonic() - since
 
 
@@ -125,7 +126,8 @@ def run_all(todo, runs):
     (runs / 'logs' / f'{step.name}.done').write_text(f'{seconds:.0f} s\n')
     left, elapsed = sum(s.seconds for s in todo[i + 1:]), time.monotonic() - began
     eta = elapsed / max(work - left, 1) * left
-    line = f'[{i + 1}/{total}] {step.name}: {seconds:.0f} s; {elapsed:.0f} s so far, about {eta:.0f} s left'
+    line = (f'[{i + 1}/{total}] {step.name}: {seconds:.0f} s; {elapsed:.0f} s so far, about '
+            f'{eta:.0f} s left')
     print(('\r' if sys.stdout.isatty() else '') + line.ljust(100), flush=True)
 
 

@@ -42,6 +42,11 @@ def test_every_figure_has_its_seeds_and_what_is_trivial(
   assert all(name in printed for name in expected)
 
 
+def test_what_is_no_number_is_null_in_json():
+  assert evaluate.finite({'a': [1., float('nan')], 'b': {'c': float('inf')}}) == {
+      'a': [1., None], 'b': {'c': None}}
+
+
 def test_chance_is_one_in_as_many_as_there_are(workdir_of, toy, tmp_path):
   figures = report(workdir_of('image_discrete'), toy, tmp_path, '--seeds', '1')['figures']
   world = json.loads((toy / 'world.json').read_text())

@@ -45,9 +45,9 @@ def test_the_first_convolution_is_widened_with_zeros(nano, workdir_of):
   params = start(nano('i2v_14f,base'), workdir_of('video_pretrain'), workdir_of('clip'))
   kernel = params['unet/conv_in/kernel']
   before = checkpoint.load(workdir_of('video_pretrain'))[1]['unet/conv_in/kernel']
-  assert (kernel.shape[2], before.shape[2]) == (8, 4)
-  np.testing.assert_array_equal(kernel[:, :, :4], before)
-  assert (kernel[:, :, 4:] == 0).all()
+  assert (kernel.shape[2], before.shape[2]) == (16, 8)
+  np.testing.assert_array_equal(kernel[:, :, :8], before)
+  assert (kernel[:, :, 8:] == 0).all()
 
 
 def test_of_several_folders_the_first_one_wins(workdir_of):
@@ -61,7 +61,7 @@ def test_of_several_folders_the_first_one_wins(workdir_of):
 @pytest.mark.parametrize('stage, sources, named', [
     ('i2v_14f,base', ['autoencoder', 'clip'], 'unet/.* is missing'),
     ('video_pretrain,low', ['video_pretrain', 'clip'], None),
-    ('i2v_14f', ['video_pretrain', 'clip'], 'unet/conv_in/kernel has shape .*4.* where .*8'),
+    ('i2v_14f', ['video_pretrain', 'clip'], 'unet/conv_in/kernel has shape .*8.* where .*16'),
     ('image_discrete', ['autoencoder'], 'clip_text/.* is missing'),
     ('image_pretrain', ['video_pretrain'], 'has no place here')])
 def test_the_wrong_stage_is_refused_in_one_sentence(nano, workdir_of, stage, sources, named):
@@ -91,13 +91,19 @@ def test_the_scale_of_latents_is_measured_once(nano, workdir_of, tmp_path):
   config = nano('image_discrete')
   parts = parts_lib.build(config.model)
   batch = pipeline.eval_batch(pipeline.Clips(config.data, 'train', 0), 8)
-  config.init_from = str(workdir_of('autoencoder'))
+  config.init_from = f'{workdir_of("autoencoder")},{workdir_of("clip")}'
   measured = handoff.latent_scale(config, parts, tmp_path, batch)
   assert 0 < measured < np.inf and measured != 1
   config.init_from = f'{workdir_of("autoencoder")},{workdir_of("video_pretrain")}'
   assert handoff.latent_scale(config, parts, tmp_path, batch) == 1  # what that stage has
   config.model.vae.scale = 0.18215
   assert handoff.latent_scale(config, parts, tmp_path, batch) == 0.18215
+
+
+def test_a_wrong_stage_is_refused_before_the_scale_is_measured(nano, workdir_of, tmp_path):
+  config = nano('video_pretrain', {'init_from': str(workdir_of('autoencoder'))})
+  with pytest.raises(BadInput, match='is missing'):
+    handoff.latent_scale(config, parts_lib.build(config.model), tmp_path, None)
 
 
 def test_a_scale_needs_an_autoencoder(nano, workdir_of, tmp_path):

@@ -103,6 +103,16 @@ def test_fourier_features_are_cosines_then_sines(t, half):
   np.testing.assert_allclose(got, want, atol=2e-4)  # fp32 angles up to 1000
 
 
+@pytest.mark.parametrize('height, width', [(1, 1), (2, 3), (2, 7), (1, 4)])
+def test_an_image_smaller_than_the_kernel_is_convolved_like_any_other(height, width):
+  x, kernel, bias = normal(2, height, width, 4), normal(3, 3, 4, 5, seed=1), normal(5, seed=2)
+  got = layer(lambda rngs: nn.Conv(4, 5, rngs=rngs), kernel=kernel, bias=bias)(x)
+  large = jnp.pad(x, ((0, 0), (3, 3), (3, 3), (0, 0)))
+  expected = jax.lax.conv_general_dilated(large, kernel, (1, 1), 'SAME',
+                                          dimension_numbers=('NHWC', 'HWIO', 'NHWC'))
+  np.testing.assert_allclose(got, np.asarray(expected[:, 3:-3, 3:-3]) + np.asarray(bias), atol=1e-5)
+
+
 def test_fourier_features_of_many_numbers():
   t = normal(2, 3)
   np.testing.assert_array_equal(nn.sinusoid(t, 8)[1, 2], nn.sinusoid(t[1, 2], 8))
