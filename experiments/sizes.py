@@ -23,7 +23,7 @@ UNET = {
     'small': dict(in_channels=4, out_channels=4, channels=(128, 256, 384),
                   attention=(True, True, True), blocks=2, head_dim=64, context_dim=256,
                   vector_dim=384, temporal='svd', groups=32, norm_eps='sgm', remat='none'),
-    # Attention where the picture still has 48 places: captions bind in a third of the steps.
+    # Attention at the upper level too: captions bind in fewer clips.
     'tiny': dict(in_channels=8, out_channels=8, channels=(64, 64),
                  attention=(True, True), blocks=1, head_dim=64, context_dim=64,
                  vector_dim=192, temporal='svd', groups=16, norm_eps='sgm', remat='none'),

@@ -111,6 +111,7 @@ def build(config, parts, chosen):
 
   @jax.jit
   def step(params, given, x, sigma, sigma_next, key):
+    """One guided step of the sampler from sigma to sigma_next: [b t h w z] -> the same."""
     denoise = denoiser(config, parts, params, given, dtype)
 
     def guided(x, sigma):

@@ -74,8 +74,7 @@ class _Gate(nnx.Module):
 
   def __call__(self, x):
     value, gate = jnp.split(self.proj(x), 2, axis=-1)
-    # PyTorch's form of the exact GELU; jax.nn.gelu's is half as fast on CPU.
-    return value * (0.5 * gate * (1. + jax.lax.erf(gate * 2. ** -0.5)))
+    return value * jax.nn.gelu(gate, approximate=False)
 
 
 class FeedForward(nnx.Module):
