@@ -66,7 +66,7 @@ def latent_scale(config, parts, workdir, batch):
   if config.model.vae.scale:
     return config.model.vae.scale
   for path in (workdir, *sources(config.init_from)):
-    if checkpoint.saved_steps(path):
+    if checkpoint.is_ready(path):
       earlier = checkpoint.load_config(path).model
       if 'unet' in earlier and earlier.vae.scale:
         return earlier.vae.scale

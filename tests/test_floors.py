@@ -16,11 +16,11 @@ FILES = {'.'.join(path.relative_to(ROOT).with_suffix('').parts): path
 FLOORS = [
     ['core'],
     ['models', 'diffusion', 'inputs'],
-    ['tasks', 'convert', 'metrics'],
+    ['tasks', 'metrics', 'presets'],
     ['optim'],
     ['state'],
     ['checkpoint', 'generate'],
-    ['handoff', 'preview', 'validate'],
+    ['handoff', 'preview', 'validate', 'convert'],
     ['train', 'sample', 'evaluate', 'plan'],
     ['main', 'demo'],
 ]
