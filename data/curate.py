@@ -8,14 +8,19 @@ need no video, nor --input. Beside the shards lie report/index.html and tables/.
 """
 
 import argparse
+import collections
 import dataclasses
-import pathlib
+
+import numpy as np
 
 from data.curation import engine
+from data.curation import failures
 from data.curation import ledger
 from data.curation import manifest
+from data.curation import report
 from data.curation import rules as rules_lib
 from data.curation import run
+from data.curation import tables
 from data.curation.settings import Settings
 from svdjax.core.errors import BadInput, run_command
 from svdjax.inputs import export
@@ -39,7 +44,7 @@ def parse_args(argv):
       + ', '.join(rules_lib.SCORES))
   add('--min-seconds', type=float, default=2.0, help='shortest clip')
   add('--max-seconds', type=float, default=20.0, help='longest clip')
-  add('--cascade', default='0:10,8:12,2:12', help='cut detectors: frames a second (0: all) and '
+  add('--cascade', default='0:10,8:13,2:16', help='cut detectors: frames a second (0: all) and '
       'threshold of each')
   add('--reencode', action='store_true', help='re-encode what packets alone cannot be cut from')
   add('--large', action='store_true', help='take frames of more than 9 megapixels too')
@@ -61,7 +66,7 @@ def parse_args(argv):
 
 
 def parse_cascade(text):
-  """'0:10,8:12' -> ((0.0, 10.0), (8.0, 12.0)).
+  """'0:10,8:13' -> ((0.0, 10.0), (8.0, 13.0)).
 
   Raises:
     BadInput: it is not of this form, or does not begin with all frames.
@@ -72,7 +77,7 @@ def parse_cascade(text):
     levels = ()
   if not levels or any(len(l) != 2 or l[0] < 0 or l[1] <= 0 for l in levels) or levels[0][0]:
     raise BadInput(f'--cascade "{text}" is not understood: write RATE:THRESHOLD,… beginning with '
-                   'rate 0, like 0:10,8:12,2:12')
+                   'rate 0, like 0:10,8:13,2:16')
   return levels
 
 
@@ -107,7 +112,26 @@ def main(argv=None):
   clips = collected.clips
   options = {'test_fraction': args.test_fraction, 'num_shards': args.num_shards}
   verdicts, kept, lengths = run.write_shards(places, collected, clips, rules, options)
-  print(verdicts, kept, lengths)
+  tables.write(places.output / 'tables', collected, clips, rules_lib.bits(verdicts, len(clips)))
+  page = report.write(places, collected, clips, verdicts, kept)
+  _tell(collected, clips, verdicts, kept, lengths)
+  print(f'shards in {places.output}, report in {page}')
+
+
+def _tell(collected, clips, verdicts, kept, lengths):
+  """Prints what came in, what is left out and why, and what is kept."""
+  hours = lambda some: sum(c['t_end'] - c['t_start'] for c in some) / 3600
+  for code, count in collections.Counter(f['code'] for f in collected.failures).most_common():
+    print(f'left out {count} x {code}: {failures.CODES[code][1]}')
+  for verdict in verdicts:
+    print(f'{verdict.rule.text:22s} keeps {np.count_nonzero(verdict.keep)} of {verdict.scored} '
+          'clips that have this score')
+  seconds = sum(row['seconds'] for row in collected.rows.values())
+  chosen = [c for c, k in zip(clips, kept) if k]
+  print(f'{collected.count} sources of {seconds / 3600:.3f} hours: {len(clips)} clips of '
+        f'{hours(clips):.3f} hours, {len(chosen)} kept ({100 * len(chosen) / len(clips):.0f} %) of '
+        f'{hours(chosen):.3f} hours: '
+        + ', '.join(f'{split} {sum(n)}' for split, n in lengths.items()))
 
 
 if __name__ == '__main__':

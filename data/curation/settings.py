@@ -21,7 +21,7 @@ class Settings:
     reencode: re-encode shots that no keyframe lies in, instead of dropping them.
     large: take frames of more than 9 megapixels (4096x2160) as well.
   """
-  cascade: tuple = ((0.0, 10.0), (8.0, 12.0), (2.0, 12.0))
+  cascade: tuple = ((0.0, 10.0), (8.0, 13.0), (2.0, 16.0))
   fade_change: float = 12.0
   min_seconds: float = 2.0
   max_seconds: float = 20.0
