@@ -37,18 +37,17 @@ class Clip:
   is_reencoded: bool
 
 
-def upright(facts, info):
+def upright(facts):
   """The Facts of what `reencode` makes of a source with `facts`."""
-  return dataclasses.replace(
-      facts, codec='h264', pix_fmt='yuv420p', width=info.width, height=info.height,
-      coded_width=info.width, coded_height=info.height, rotation_deg=0, sar_num=1, sar_den=1)
+  return dataclasses.replace(facts, codec='h264', pix_fmt='yuv420p', rotation_deg=0, sar_num=1,
+                             sar_den=1)
 
 
-def shows_its_size(mp4):
-  """Whether the first picture of an mp4 has the size that its header declares."""
+def coded_size(mp4):
+  """((width, height) of the first picture of an mp4, the same of its header)."""
   with container_lib.open_video(mp4) as (container, stream):
-    frame = next(container.decode(stream), None)
-    return frame is not None and (frame.width, frame.height) == (stream.width, stream.height)
+    frame = next(container.decode(stream))
+    return (frame.width, frame.height), (stream.width, stream.height)
 
 
 def strip(pictures):

@@ -46,15 +46,18 @@ def reencode(path, facts, times, plans):
 
 
 class _Encoder:
-  """One mp4 in memory: x264 at crf 18 (visually lossless), one thread for equal bytes."""
+  """One mp4 in memory: x264 at crf 18 (visually lossless).
+
+  One thread and no mbtree, both of which give other bytes from run to run.
+  """
 
   def __init__(self, facts, times):
     self._file, self._timebase = io.BytesIO(), times.timebase
     self._turns = -facts.rotation_deg // 90
     self._output = av.open(self._file, 'w', format='mp4')
     rate = round(len(times.pts) / times.seconds)
-    self._stream = self._output.add_stream('libx264', rate=max(1, rate),
-                                           options={'crf': '18', 'preset': 'veryfast'})
+    self._stream = self._output.add_stream('libx264', rate=max(1, rate), options={
+        'crf': '18', 'preset': 'veryfast', 'x264-params': 'mbtree=0'})
     self._stream.width, self._stream.height = (n // 2 * 2 for n in (facts.width, facts.height))
     self._stream.pix_fmt = 'yuv420p'
     self._stream.codec_context.time_base = times.timebase

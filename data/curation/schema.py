@@ -27,8 +27,8 @@ def features():
   `motion_fb16` its mean length. `motion_dis` is DIS flow at 256 pixels in frame diagonals a
   second. `text_area`, `aesthetic`, `clip_emb` are of the first, middle and last picture;
   `caption_sim` [caption picture] is their cosine. `caption_status` is of the image, video and
-  merged caption, see CAPTION_STATUS. `keep` has a bit for each rule in `preset` (JSON). NaN, or
-  no rows, is what was not measured. Colours are codes of H.273.
+  merged caption, see CAPTION_STATUS. `keep` has a bit for each rule in `preset` (JSON). NaN is
+  what was not measured. Colours are codes of H.273.
   """
   f = tfds.features
   numbers = lambda *shape: f.Tensor(shape=shape, dtype=np.float32)
@@ -40,7 +40,7 @@ def features():
   fields |= {name: np.float32 for name in _NUMBERS}
   fields |= {name: numbers(n) for name, n in _ROWS.items()}
   return f.FeaturesDict(fields | {
-      'flow16': table(None, None, None, 2), 'clip_emb': table(None, None),
+      'flow16': table(None, None, None, 2), 'clip_emb': table(3, None),
       'caption_status': f.Tensor(shape=(3,), dtype=np.int32), 'caption_sim': numbers(3, 3),
       'keep': np.uint32})
 
@@ -73,8 +73,7 @@ def make(clip, source, files, keep, preset):
       'flow16': read_npy(files('npy')), 'captions': captions,
       'caption_status': np.array(status, np.int32),
       'caption_sim': missing(clip.get('caption_sim'), (3, 3)),
-      'clip_emb': np.zeros((0, 0), np.float16) if embeddings is None else np.array(
-          embeddings, np.float16),
+      'clip_emb': np.array([[np.nan]] * 3 if embeddings is None else embeddings, np.float16),
       'annotators': json.dumps(clip.get('annotators', {}), sort_keys=True), 'keep': np.uint32(keep),
       'preset': preset}
 

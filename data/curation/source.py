@@ -79,7 +79,7 @@ def curate(places, settings, source, source_id):
       row['failures'].append(Failure(source.uri, stage, 'TRUNCATED', message).row())
     stage = 'decode'
     found = analysis.analyse(source.path, facts, times, settings)
-    _refuse_damaged(source, found)
+    _refuse_damaged(source, found, times)
     seconds = lambda t: round(float((t - times.pts[0]) * times.timebase), 6)
     row |= {'cuts': [seconds(t) for t in found.cuts],
             'closed': [[seconds(a), seconds(b)] for a, b in found.closed]}
@@ -100,10 +100,10 @@ def curate(places, settings, source, source_id):
   return row
 
 
-def _refuse_damaged(source, found):
-  if len(found.damaged) > _MAX_DAMAGED * found.num_frames:
-    raise Rejected('CORRUPT', f'{source.path} has {len(found.damaged)} damaged of '
-                   f'{found.num_frames} frames')
+def _refuse_damaged(source, found, times):
+  damaged = sum(t < times.stop for t in found.damaged)  # after it, a truncated file is expected to
+  if damaged > _MAX_DAMAGED * found.num_frames:
+    raise Rejected('CORRUPT', f'{source.path} has {damaged} damaged of {found.num_frames} frames')
 
 
 class _Maker:
@@ -167,11 +167,13 @@ class _Maker:
       return True
     try:
       info = container_lib.probe(mp4)
+      shown, declared = clips.coded_size(mp4)
     except VideoError as error:
       self._fail(failures.code_of(error), first, str(error))
       return True
-    facts = self.facts if not is_reencoded else clips.upright(self.facts, info)
-    if info.num_frames != len(pts) or not clips.shows_its_size(mp4):
+    facts = clips.upright(self.facts) if is_reencoded else self.facts
+    facts = dataclasses.replace(facts, coded_width=shown[0], coded_height=shown[1])
+    if info.num_frames != len(pts) or shown != declared:
       if not self.settings.reencode:
         self._fail('RESIZED', first, 'packets after a change of picture size do not stand alone')
       return False

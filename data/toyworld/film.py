@@ -7,13 +7,14 @@ import numpy as np
 
 # What an encoder of each sort is asked for: deterministic, and with the trait that is to be had.
 SORTS = {
-    'h264': ('libx264', 'mp4', {'crf': '20', 'preset': 'veryfast', 'g': '48', 'bf': '3'}),
+    'h264': ('libx264', 'mp4', {'crf': '20', 'preset': 'veryfast', 'g': '48', 'bf': '3',
+                                'x264-params': 'mbtree=0'}),
     'hevc_open_gop': ('libx265', 'mp4', {
         'preset': 'ultrafast',
         'x265-params': 'open-gop=1:keyint=24:min-keyint=24:scenecut=0:bframes=4:log-level=none'}),
     'h264_open_gop': ('libx264', 'matroska', {
         'crf': '20', 'preset': 'veryfast', 'g': '24', 'bf': '3',
-        'x264-params': 'open-gop=1:scenecut=0'}),
+        'x264-params': 'open-gop=1:scenecut=0:mbtree=0'}),
     'vp9': ('libvpx-vp9', 'webm', {'deadline': 'realtime', 'cpu-used': '8', 'g': '30',
                                    'b': '1000000'}),
     'av1': ('libsvtav1', 'mp4', {'preset': '12', 'g': '30', 'svtav1-params': 'lp=1'}),
@@ -33,8 +34,14 @@ def write(path, frames, fps, sort='h264', pts=None, rotation=0, options=None):
     rotation: degrees that players are told to turn the picture by, counter-clockwise.
     options: more options of the encoder.
   """
+  with open(path, 'wb') as file:
+    write_to(file, frames, fps, sort, pts, rotation, options)
+
+
+def write_to(file, frames, fps, sort='h264', pts=None, rotation=0, options=None):
+  """`write` to an open binary file."""
   codec, form, defaults = SORTS[sort]
-  with av.open(str(path), 'w', format=form) as container:
+  with av.open(file, 'w', format=form) as container:
     stream = container.add_stream(codec, rate=fps, options=defaults | (options or {}))
     stream.height, stream.width = frames.shape[1:3]
     stream.pix_fmt = 'yuv420p'

@@ -11,6 +11,7 @@ import pathlib
 import numpy as np
 from array_record.python import array_record_module
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core import example_serializer
 
 from svdjax.core.errors import BadInput
 
@@ -45,6 +46,19 @@ def features():
       'motion': np.float32,
       'truth': f.Text(),
   })
+
+
+def encode(record, schema=None):
+  """{field: value} -> bytes, the same in every process; TFDS's own order of fields is random.
+
+  Args:
+    record: as `schema` describes it.
+    schema: a FeaturesDict, by default `features`.
+  """
+  schema = schema or features()
+  serializer = example_serializer.ExampleSerializer(schema.get_serialized_info())
+  example = serializer.get_tf_example(schema.encode_example(record))
+  return example.SerializeToString(deterministic=True)
 
 
 def decode(serialized):
@@ -96,7 +110,7 @@ def write_shard(path, records, schema=None):
   path, count = pathlib.Path(path), 0
   writer = array_record_module.ArrayRecordWriter(f'{path}.tmp', 'group_size:1,uncompressed')
   for count, record in enumerate(records, 1):
-    writer.write((schema or features()).serialize_example(record))
+    writer.write(encode(record, schema))
   writer.close()
   pathlib.Path(f'{path}.tmp').rename(path)
   return count
@@ -117,7 +131,7 @@ def write_split(directory, split, records, num_shards=1):
       str(directory / (name + '.tmp')), 'group_size:1,uncompressed') for name in names]
   lengths = [0] * num_shards
   for i, record in enumerate(records):
-    writers[i % num_shards].write(features().serialize_example(record))
+    writers[i % num_shards].write(encode(record))
     lengths[i % num_shards] += 1
   for writer, name in zip(writers, names):
     writer.close()
