@@ -5,7 +5,10 @@ differ by some 1e-6 of outputs of size 1 for each of these depths.
 """
 
 import importlib.util
+import json
 import pathlib
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -174,3 +177,12 @@ def test_a_folder_that_diffusers_saved_converts(world, reference, converted, tmp
   assert config.model.to_dict() == world.VIDEO
   for name, x in checkpoint.load(converted)[1].items():
     np.testing.assert_array_equal(np.asarray(x.astype(jnp.bfloat16)), np.asarray(params[name]))
+
+
+def test_the_full_size_check_runs_at_a_small_size():
+  script = pathlib.Path(__file__).with_name('full_size.py')
+  done = subprocess.run([sys.executable, script, '--size', 'small', '--frames', '3'],
+                        capture_output=True, text=True, check=False)
+  assert done.returncode == 0, done.stderr
+  told = json.loads(done.stdout)
+  assert told['max_difference'] < 5e-5 and told['output_std'] > 0.1
