@@ -10,9 +10,12 @@ need no video, nor --input. Beside the shards lie report/index.html and tables/.
 import argparse
 import collections
 import dataclasses
+import pathlib
 
 import numpy as np
 
+from data.curation import annotation
+from data.curation import annotators
 from data.curation import engine
 from data.curation import failures
 from data.curation import ledger
@@ -42,6 +45,9 @@ def parse_args(argv):
   add('--drop', action='append', default=[], metavar='RULE',
       help='one more rule: SCORE<NUMBER, SCORE>NUMBER, or with %% a share of all clips; scores: '
       + ', '.join(rules_lib.SCORES))
+  add('--annotate', action='append', default=[], metavar='NAME,key=value,…',
+      help='ask a model about each clip, in the order given: '
+      + ', '.join(annotators.BUILT_IN) + ' or MODULE:CLASS; see data/curation/annotators.py')
   add('--min-seconds', type=float, default=2.0, help='shortest clip')
   add('--max-seconds', type=float, default=20.0, help='longest clip')
   add('--cascade', default='0:10,8:13,2:16', help='cut detectors: frames a second (0: all) and '
@@ -52,7 +58,13 @@ def parse_args(argv):
   add('--num-shards', type=int, help='files a split; default: of about 256 MB')
   add('--workers', type=int, default=2, help='processes; 0: work in this one, where a video that '
       'crashes its decoder ends the run')
-  args = parser.parse_args(argv)
+  add('--engine', default='local', choices=('local', 'beam'), help='beam: Apache Beam (extra '
+      '"curate") runs the stages; options that are not listed here are Beam\'s, such as '
+      '--direct_num_workers=4 --direct_running_mode=multi_processing or --runner=DataflowRunner')
+  args, args.beam = parser.parse_known_args(argv)
+  if args.beam and args.engine == 'local':
+    raise BadInput(f'option {args.beam[0]} is unknown: see --help (Beam\'s own options need '
+                   '--engine beam)')
   for name, fine, range_ in (
       ('test_fraction', 0 <= args.test_fraction < 1, 'a number in [0, 1)'),
       ('min_seconds', args.min_seconds > 0, 'a number above 0'),
@@ -98,18 +110,38 @@ def find_sources(args, places):
   return [manifest.Source(**row) for row in rows]
 
 
+def make_runner(args):
+  """The function that turns a stage function into something that maps it, see data.curation.engine.
+
+  Raises:
+    BadInput: Beam is asked for and not installed.
+  """
+  if args.engine == 'local':
+    return lambda job: engine.make(job, args.workers)
+  try:
+    from data.curation import beam  # an extra
+  except ImportError as error:
+    raise BadInput('--engine beam needs Apache Beam: pip install "svdjax[curate]"') from error
+  staging = pathlib.Path(args.output, 'ledger', 'staging')
+  return lambda job: beam.Pipeline(job, staging, args.beam)
+
+
 def main(argv=None):
   """Runs the command line, see the module's docstring."""
   args = parse_args(argv)
   rules = [rules_lib.parse(text) for text in (*rules_lib.PRESETS[args.preset], *args.drop)]
+  specs = [annotators.parse(text) for text in args.annotate]
+  for spec in specs:
+    annotators.make(spec)
   settings = Settings(parse_cascade(args.cascade), min_seconds=args.min_seconds,
                       max_seconds=args.max_seconds, reencode=args.reencode, large=args.large)
   places = ledger.Places(args.output, settings.digest())
   export.check_writable(places.manifest)
   sources = find_sources(args, places)
-  runner = lambda job: engine.make(job, args.workers)
+  runner = make_runner(args)
   collected = run.collect(places, settings, sources, runner)
-  clips = collected.clips
+  clips, failed = annotation.annotate(places, collected, specs, runner)
+  collected = dataclasses.replace(collected, failures=collected.failures + failed)
   options = {'test_fraction': args.test_fraction, 'num_shards': args.num_shards}
   verdicts, kept, lengths = run.write_shards(places, collected, clips, rules, options)
   tables.write(places.output / 'tables', collected, clips, rules_lib.bits(verdicts, len(clips)))

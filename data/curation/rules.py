@@ -79,8 +79,9 @@ def score_of(clip, name):
   if name == 'seconds':
     return clip['t_end'] - clip['t_start']
   if name == 'clip_score':
-    return float(np.nanmax(np.mean(_array(clip.get('caption_sim')), axis=-1), initial=-np.inf)) if (
-        clip.get('caption_sim')) else np.nan
+    matches = _array(clip.get('caption_sim')).mean(axis=-1).ravel()
+    matches = matches[np.isfinite(matches)]
+    return float(matches.max()) if matches.size else np.nan
   values = _array(clip.get(name))
   if not values.size or np.isnan(values).any():
     return np.nan
