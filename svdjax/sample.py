@@ -4,6 +4,7 @@ import argparse
 import json
 import math
 import pathlib
+import re
 import time
 
 import numpy as np
@@ -46,6 +47,8 @@ def arguments(argv=None):
   add('--churn', type=float, help='relative noise added before each step')
   add('--decode-chunk', type=int, help='frames decoded at once')
   add('--decoder', help='workdir whose autoencoder decodes instead, e.g. the temporal decoder')
+  add('--lora', help='LoRA file (diffusers or PEFT names) to add to the UNet')
+  add('--lora-scale', type=float, default=1., help='how much of it')
   add('--raw', action='store_true', help='raw weights instead of their moving average')
   add('--gif', action='store_true', help='also write a GIF')
   add('--strip', action='store_true', help='also write a PNG film strip')
@@ -112,10 +115,9 @@ def settings_of(args, config):
   schedule = args.guidance_schedule
   if args.guidance and schedule is None and len(args.guidance) == 1:
     schedule = 'constant'
-  given = dict(
-      frames=args.frames, height=args.height, width=args.width, steps=args.steps,
-      sampler=args.sampler, guidance=schedule, guidance_min=low, guidance_max=high,
-      churn=args.churn, decode_chunk=args.decode_chunk)
+  given = {n: getattr(args, n) for n in ('frames', 'height', 'width', 'steps', 'sampler', 'churn',
+                                         'decode_chunk')}
+  given |= dict(guidance=schedule, guidance_min=low, guidance_max=high)
   preset = PRESETS[args.preset].settings if args.preset else {}
   return generate.settings(config, **preset | {n: x for n, x in given.items() if x is not None})
 
@@ -162,9 +164,20 @@ def load(args):
     config.model.vae.scale = scale
     params = {n: x for n, x in params.items() if not n.startswith('vae/')}
     params |= {n: x for n, x in replacement.items() if n.startswith('vae/')}
+  if args.lora:
+    params = with_lora(args, config, params)
   assets = pathlib.Path(args.checkpoint) / 'assets'
   tokenizer = Tokenizer.load(assets) if 'clip_text' in config.model else None
   return config, parts_lib.build(config.model), params, tokenizer, step
+
+
+def with_lora(args, config, params):
+  """The parameters with --lora merged into the UNet."""
+  from svdjax.convert import lora as lora_file, mapping
+  from svdjax.models import lora
+  kernels = {n: x.shape for n, x in params.items() if re.fullmatch(lora.ATTENTION, n)}
+  factors, scales = lora_file.load(args.lora, kernels, mapping.depth('unet', config.model.unet))
+  return lora.merge(params, factors, {n: args.lora_scale * x for n, x in scales.items()})
 
 
 def main(argv=None):
@@ -190,8 +203,8 @@ def main(argv=None):
     videos = np.asarray(generate.run(generator, params, inputs, key_of(args.seed, 'sample'),
                                      bar.update))
   if is_orbit(config):  # the last view is the given one
-    videos = videos.copy()
-    videos[:, -1] = np.uint8(np.round((inputs['image'] + 1) * 127.5))
+    last = np.uint8(np.round((inputs['image'] + 1) * 127.5))[:, None]
+    videos = np.concatenate([videos[:, :-1], last], axis=1)
   metadata = {'checkpoint': str(args.checkpoint), 'step': step, 'seed': args.seed,
               'prompt': args.prompt, 'image': args.image, 'fps': fps,
               'motion': float(inputs['motion'][0]), 'cond_aug': float(inputs['cond_aug'][0]),
