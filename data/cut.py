@@ -55,18 +55,34 @@ def cut(source, info, layout, planned):
   """
   shown = layout.start + info.pts
   with container_lib.open_video(source) as (container, stream):
-    for start, stop, packets in _runs(container, stream, planned):
-      kept = _unbroken(packets, shown[(shown >= start) & (shown < stop)])
-      if kept:
-        name = container_lib.describe(source)
-        yield np.array(sorted(p.pts for p in kept), np.int64), _mux(name, stream, kept)
+    name = container_lib.describe(source)
+    yield from copy_spans(name, stream, container.demux(stream), shown, planned)
 
 
-def _runs(container, stream, planned):
+def copy_spans(name, stream, packets, shown, planned):
+  """`cut` for an open stream.
+
+  Args:
+    name: what messages call the video.
+    stream: the video stream that the packets come from.
+    packets: its packets in decode order.
+    shown: [n] int64 ascending times of all frames shown, in raw ticks.
+    planned: as in `cut`.
+
+  Yields:
+    As `cut`.
+  """
+  for start, stop, run in _runs(packets, planned):
+    kept = _unbroken(run, shown[(shown >= start) & (shown < stop)])
+    if kept:
+      yield np.array(sorted(p.pts for p in kept), np.int64), _mux(name, stream, kept)
+
+
+def _runs(demuxed, planned):
   """Yields (start, stop, packets in decode order) of each span, in one pass over the file."""
   remaining = list(planned)
   packets = None
-  for packet in container.demux(stream):
+  for packet in demuxed:
     packet.pts = container_lib.packet_time(packet)
     if packet.is_discard or packet.pts is None:
       continue

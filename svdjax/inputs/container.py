@@ -90,10 +90,14 @@ def describe(source):
 
 
 @contextlib.contextmanager
-def open_video(source):
+def open_video(source, demuxers=DEMUXERS):
   """Yields (container, stream) of a local video; FFmpeg's errors inside become VideoErrors.
 
   The container reads through a Python file, so no protocol is ever chosen by name.
+
+  Args:
+    source: path of a local file, or its bytes.
+    demuxers: FFmpeg's names of the formats that may be opened.
 
   Raises:
     VideoError: missing, empty, not_a_video, truncated or no_video_stream.
@@ -110,7 +114,7 @@ def open_video(source):
     file.seek(0)
     if not head:
       raise VideoError('empty', f'{name} has zero bytes: copy it again')
-    options = {'format_whitelist': DEMUXERS, 'protocol_whitelist': 'file'}
+    options = {'format_whitelist': demuxers, 'protocol_whitelist': 'file'}
     try:
       container = av.open(file, options=options, metadata_errors='replace')
     except (av.FFmpegError, ValueError) as error:

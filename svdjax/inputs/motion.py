@@ -33,8 +33,13 @@ def motion_score(frames, fps):
 
 def pair_motion(first, second, seconds):
   """Mean optical flow between two frames uint8 [h w 3], in frame diagonals per second."""
+  return grey_motion(_grey(first), _grey(second), seconds)
+
+
+def grey_motion(first, second, seconds):
+  """`pair_motion` of frames uint8 [h w] that already have a long side of about 256."""
   flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-  field = flow.calc(_grey(first), _grey(second), None)
+  field = flow.calc(first, second, None)
   return float(np.linalg.norm(field, axis=-1).mean() / np.hypot(*field.shape[:2]) / seconds)
 
 

@@ -11,6 +11,7 @@ import pathlib
 import numpy as np
 from array_record.python import array_record_module
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core import example_serializer
 
 from svdjax.core.errors import BadInput
 
@@ -47,6 +48,19 @@ def features():
   })
 
 
+def encode(record, schema=None):
+  """{field: value} -> bytes, the same in every process; TFDS's own order of fields is random.
+
+  Args:
+    record: as `schema` describes it.
+    schema: a FeaturesDict, by default `features`.
+  """
+  schema = schema or features()
+  serializer = example_serializer.ExampleSerializer(schema.get_serialized_info())
+  example = serializer.get_tf_example(schema.encode_example(record))
+  return example.SerializeToString(deterministic=True)
+
+
 def decode(serialized):
   """bytes -> {field: value}; text fields come back as str, `video` as bytes."""
   record = features().deserialize_example_np(serialized)
@@ -77,6 +91,31 @@ def shard_paths(directory, split):
   return [str(p) for p in paths]
 
 
+def shard_name(split, index, num_shards):
+  """The file name of one shard of a split."""
+  return f'{NAME}-{split}.array_record-{index:05d}-of-{num_shards:05d}'
+
+
+def write_shard(path, records, schema=None):
+  """Writes records (an iterable of field dicts) to one shard, there only once it is complete.
+
+  Args:
+    path: of the file, see `shard_name`.
+    records: as `schema` describes them.
+    schema: a FeaturesDict with all fields of `features`, its default.
+
+  Returns:
+    The number of records.
+  """
+  path, count = pathlib.Path(path), 0
+  writer = array_record_module.ArrayRecordWriter(f'{path}.tmp', 'group_size:1,uncompressed')
+  for count, record in enumerate(records, 1):
+    writer.write(encode(record, schema))
+  writer.close()
+  pathlib.Path(f'{path}.tmp').rename(path)
+  return count
+
+
 def write_split(directory, split, records, num_shards=1):
   """Writes records (an iterable of field dicts) round-robin into shards of one split.
 
@@ -87,12 +126,12 @@ def write_split(directory, split, records, num_shards=1):
   """
   directory = pathlib.Path(directory)
   directory.mkdir(parents=True, exist_ok=True)
-  names = [f'{NAME}-{split}.array_record-{i:05d}-of-{num_shards:05d}' for i in range(num_shards)]
+  names = [shard_name(split, i, num_shards) for i in range(num_shards)]
   writers = [array_record_module.ArrayRecordWriter(
       str(directory / (name + '.tmp')), 'group_size:1,uncompressed') for name in names]
   lengths = [0] * num_shards
   for i, record in enumerate(records):
-    writers[i % num_shards].write(features().serialize_example(record))
+    writers[i % num_shards].write(encode(record))
     lengths[i % num_shards] += 1
   for writer, name in zip(writers, names):
     writer.close()
@@ -100,16 +139,17 @@ def write_split(directory, split, records, num_shards=1):
   return lengths
 
 
-def write_metadata(directory, splits, world=None):
+def write_metadata(directory, splits, world=None, schema=None):
   """Writes TFDS's metadata (and, for generated data, `world.json`).
 
   Args:
     directory: the data folder.
     splits: {split name: records in each shard}.
     world: what is true of all generated clips (palette, outlines), or None.
+    schema: the FeaturesDict of the records, by default `features`.
   """
   directory = pathlib.Path(directory)
-  features().save_config(str(directory))
+  (schema or features()).save_config(str(directory))
   filepath = '{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}'
   info = {
       'name': NAME, 'version': VERSION, 'fileFormat': 'array_record', 'moduleName': __name__,

@@ -1,0 +1,63 @@
+"""Fades: stretches in which every pixel moves on a straight line from one picture to another.
+
+In a cross-fade or a fade to black, a frame is the average of the frames as far before and after
+it. In a moving scene it is not.
+"""
+
+import numpy as np
+
+RATE = 8  # frames a second that are looked at
+_SPANS = (2, 4, 8, 16)  # to frames this many before and after: 1/4, 1/2, 1 and 2 seconds
+_BEND = 0.15  # largest distance from the straight line, as a share of the change
+_DARK, _BRIGHT = 24, 231  # a frame with no pixel beyond is blank
+_CHUNK = 4096
+
+
+def thumbnail_size(width, height):
+  """(width, height) of the grey thumbnails that faded frames are recognised by."""
+  scale = 32 / max(width, height)
+  return max(4, round(width * scale)), max(4, round(height * scale))
+
+
+def blanks(thumbnails):
+  """bool [n]: frames that are black or white all over; thumbnails uint8 [n h w]."""
+  flat = thumbnails.reshape(len(thumbnails), -1)
+  return (flat.max(axis=1, initial=0) < _DARK) | (flat.min(axis=1, initial=255) > _BRIGHT)
+
+
+def _straight(thumbnails, seconds, reach, least_change):
+  """Indices of frames in the middle of a straight change between frames `reach` away."""
+  found = []
+  for low in range(reach, len(thumbnails) - reach, _CHUNK):
+    middle = np.arange(low, min(low + _CHUNK, len(thumbnails) - reach))
+    at = lambda k: thumbnails[middle + k].astype(np.float32)
+    before, after = at(-reach), at(reach)
+    change = np.abs(after - before).mean(axis=(1, 2))
+    straight = change >= least_change
+    for k in (-reach // 2, 0, reach // 2):  # at a quarter, half and three quarters of the way
+      share = (k + reach) / (2 * reach)
+      bend = np.abs(at(k) - (1 - share) * before - share * after).mean(axis=(1, 2))
+      straight &= bend < _BEND * change
+    steps = np.diff(np.stack([seconds[middle + k] for k in (-reach, 0, reach)]), axis=0)
+    straight &= np.abs(steps[0] - steps[1]) < 0.25 * steps.max(axis=0)
+    found.append(middle[straight])
+  return np.concatenate(found) if found else np.zeros(0, int)
+
+
+def intervals(thumbnails, seconds, least_change):
+  """Where a video fades.
+
+  Args:
+    thumbnails: uint8 [n h w] grey, about RATE a second.
+    seconds: [n] their times.
+    least_change: mean change of a fade over one of the spans, in grey levels of 255.
+
+  Returns:
+    [(first, last)] indices of thumbnails, both included, ascending and apart.
+  """
+  inside = blanks(thumbnails)
+  for reach in _SPANS:
+    for i in _straight(thumbnails, seconds, reach, least_change):
+      inside[i - reach:i + reach + 1] = True
+  edges = np.flatnonzero(np.diff(np.concatenate([[False], inside, [False]]).astype(np.int8)))
+  return [(int(a), int(b) - 1) for a, b in zip(edges[::2], edges[1::2])]

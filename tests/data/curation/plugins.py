@@ -1,0 +1,36 @@
+"""Annotators that misbehave, each in one way; found as a module by worker processes."""
+
+import os
+import time
+
+
+class Plugin:
+  """Says what `answer` gives; a clip whose id begins with `bad` (hex digits) makes it misbehave."""
+  fields = ('caption_image',)
+  batch = 4
+
+  def __init__(self, how='', bad='', log=''):
+    self.how, self.bad, self.log = how, bad, log
+
+  def version(self):
+    return '1'
+
+  def setup(self):
+    pass
+
+  def __call__(self, views):
+    if self.log:
+      with open(self.log, 'a') as file:
+        file.write(f'{len(views)}\n')
+    hit = [v for v in views if self.bad and v.clip_id in self.bad.split('+')]
+    if hit and self.how == 'raise':
+      raise RuntimeError('no idea')
+    if hit and self.how == 'rows':
+      return [{}] * (len(views) + 1)
+    if hit and self.how == 'field':
+      return [{'beauty': '1'} for _ in views]
+    if hit and self.how == 'die':
+      os._exit(7)
+    if hit and self.how == 'hang':
+      time.sleep(1000)
+    return [{'caption_image': f'clip {v.clip_id}'} for v in views]

@@ -1,0 +1,130 @@
+"""Whatever lies in a folder, the run ends well and says why each thing is left out."""
+
+import collections
+import importlib.util
+import pathlib
+
+from array_record.python import array_record_module
+import numpy as np
+import pyarrow.parquet
+import pytest
+
+from data import curate
+from data.curation import failures, schema
+from svdjax.core.errors import BadInput
+from svdjax.inputs import container, record, video
+
+_spec = importlib.util.spec_from_file_location('damage', pathlib.Path(__file__).with_name('damage.py'))
+damage = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(damage)
+
+
+@pytest.fixture(scope='module')
+def output(tmp_path_factory):
+  """The output folder of one run over every file of `damage.WRITERS`."""
+  root, output = tmp_path_factory.mktemp('in'), tmp_path_factory.mktemp('out')
+  for name, (write, _, _) in damage.WRITERS.items():
+    write(root / name)
+  (root / 'gone.csv').write_text('file\n' + ''.join(f'{n}\n' for n in damage.WRITERS)
+                                 + 'missing.mp4\n')
+  curate.main(['--input', str(root / 'gone.csv'), '--output', str(output), '--workers', '0',
+               '--preset', 'none'])
+  return output
+
+
+@pytest.fixture(scope='module')
+def clips(output):
+  return pyarrow.parquet.read_table(output / 'tables' / 'clips.parquet').to_pylist()
+
+
+@pytest.fixture(scope='module')
+def failed(output):
+  return pyarrow.parquet.read_table(output / 'tables' / 'failures.parquet').to_pylist()
+
+
+def one(rows, uri):
+  [row] = [r for r in rows if r['source_uri'] == uri]
+  return row
+
+
+@pytest.mark.parametrize('name', sorted(damage.WRITERS))
+def test_each_file_has_its_code_and_its_clips(name, clips, failed):
+  _, code, count = damage.WRITERS[name]
+  assert {f['code'] for f in failed if f['uri'] == name} == ({code} if code else set())
+  assert collections.Counter(c['source_uri'] for c in clips)[name] == count
+
+
+def test_a_file_that_is_gone_is_tried_again_next_time(failed):
+  [row] = [f for f in failed if f['uri'] == 'missing.mp4']
+  assert row['code'] == 'IO' and row['retryable']
+  assert all(f['retryable'] == failures.CODES[f['code']][0] for f in failed)
+
+
+def test_every_reason_of_the_reader_has_a_code():
+  reasons = {'missing', 'empty', 'not_a_video', 'truncated', 'no_video_stream', 'codec',
+             'too_large', 'damaged', 'bad_index'}
+  assert {failures.code_of(container.VideoError(r, 'x')) for r in reasons} <= set(failures.CODES)
+
+
+def test_flags_tell_what_a_clip_is(clips):
+  assert one(clips, 'hdr.mp4')['is_hdr'] and one(clips, 'hdr.mp4')['color_primaries'] == 9
+  assert one(clips, 'interlaced.ts')['is_interlaced']
+  assert one(clips, 'short.mp4')['is_partial_source']
+  assert not any(one(clips, 'a_good.mp4')[n] for n in (
+      'is_hdr', 'is_interlaced', 'is_partial_source', 'is_reencoded'))
+
+
+def test_shape_and_time_are_those_shown(clips):
+  size = lambda uri: (one(clips, uri)['width'], one(clips, uri)['height'])
+  assert size('turned.mp4') == (72, 96) and one(clips, 'turned.mp4')['rotation_deg'] == 270
+  assert size('interlaced.ts') == (128, 72) and one(clips, 'interlaced.ts')['sar_num'] == 4
+  assert size('odd.mp4') == (97, 73)
+  assert sorted(c['width'] for c in clips if c['source_uri'] == 'resized.ts') == [96, 128]
+  varied = one(clips, 'variable.mp4')
+  assert varied['fps_min'] < 8 and varied['fps_max'] == pytest.approx(20)
+
+
+def test_an_edit_list_is_obeyed(clips):
+  """The first shown frame is number 12; the first keyframe after it, number 16, starts the clip."""
+  clip = one(clips, 'edited.mp4')
+  assert clip['num_frames'] == 60 - 16 and clip['t_start'] == pytest.approx(4 / 12, abs=0.01)
+
+
+def test_what_is_cut_short_ends_before_the_damage(output, clips):
+  shown = None
+  for path in record.shard_paths(output, 'train') + record.shard_paths(output, 'test'):
+    for data in array_record_module.ArrayRecordReader(path).read_all():
+      entry = record.decode(data)
+      if entry['source_uri'] == 'short.mp4':
+        shown = video.decode(entry['video'])
+  truth = damage._frames(count=8 * damage.FPS)[:len(shown)]  # pylint: disable=protected-access
+  assert len(shown) == one(clips, 'short.mp4')['num_frames'] > 30
+  assert np.abs(shown.astype(int) - truth).mean() < 8
+
+
+def test_the_paper_drops_hdr_and_interlaced(output):
+  curate.main(['--output', str(output), '--workers', '0'])
+  kept = [schema.features().deserialize_example_np(data)
+          for split in ('train', 'test') for path in record.shard_paths(output, split)
+          for data in array_record_module.ArrayRecordReader(path).read_all()]
+  uris = {r['source_uri'].decode() for r in kept}
+  assert len(uris) >= 5 and not {'hdr.mp4', 'interlaced.ts'} & uris
+
+
+def test_gif_and_resized_are_taken_when_encoded_anew(tmp_path):
+  root = tmp_path / 'in'
+  root.mkdir()
+  for name in ('moving.gif', 'resized.webm', 'one_key.mp4'):
+    damage.WRITERS[name][0](root / name)
+  curate.main(['--input', str(root), '--output', str(tmp_path / 'out'), '--workers', '0',
+               '--preset', 'none', '--reencode'])
+  rows = pyarrow.parquet.read_table(tmp_path / 'out' / 'tables' / 'clips.parquet').to_pylist()
+  assert collections.Counter(r['source_uri'] for r in rows) == {
+      'moving.gif': 1, 'resized.webm': 2, 'one_key.mp4': 1}
+
+
+def test_large_frames_are_taken_when_asked_for(tmp_path):
+  damage.huge(tmp_path / 'huge.mp4')
+  with pytest.raises(BadInput, match='TOO_SHORT'):
+    curate.main(['--input', str(tmp_path / 'huge.mp4'), '--output', str(tmp_path / 'out'),
+                 '--workers', '0', '--large'])

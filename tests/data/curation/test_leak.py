@@ -1,0 +1,58 @@
+"""No clip shows a frame of a neighbouring shot, whatever the codec."""
+
+import numpy as np
+import pytest
+
+from data.toyworld import film
+from svdjax.inputs import video
+
+FPS = 24
+
+
+def likeness(frames, others):
+  """[n m] mean absolute difference of small grey versions of frames [n h w 3] and [m h w 3]."""
+  small = lambda x: x[:, ::6, ::6].mean(axis=-1).reshape(len(x), -1)
+  return np.abs(small(frames)[:, None] - small(others)[None]).mean(axis=-1)
+
+
+def shown_shots(clip, path, shots):
+  """Numbers of the shots whose frames a clip shows, by its pictures; -1 for faded ones."""
+  frames = video.decode(path)
+  near = round(clip['t_start'] * FPS)
+  low, high = max(0, near - 24), near + len(frames) + 24  # frames of the neighbours included
+  closest = low + likeness(frames, shots.frames[low:high]).argmin(axis=1)
+  return set(shots.shot_of[closest].tolist())
+
+
+@pytest.mark.parametrize('sort', sorted(film.SORTS))
+def test_clips_show_one_shot_alone(sort, shots, filmed, curated):
+  row = curated(filmed(sort), min_seconds=0.75)
+  assert len(row.clips) >= 4
+  for clip in row.clips:
+    shown = shown_shots(clip, row.file(clip), shots)
+    assert len(shown) == 1 and -1 not in shown, clip['t_start']
+  assert sum(c['num_frames'] for c in row.clips) > 0.5 * (shots.shot_of >= 0).sum()
+
+
+def test_variable_rate_shows_one_shot_alone(shots, tmp_path, curated):
+  steps = np.where(np.arange(len(shots.frames)) % 3, 25, 70)  # ms
+  pts = np.concatenate([[0], np.cumsum(steps)[:-1]])
+  film.write(tmp_path / 'vfr.mp4', shots.frames, FPS, pts=pts)
+  row = curated(tmp_path / 'vfr.mp4', min_seconds=0.75)
+  assert len(row.clips) >= 4
+  for clip in row.clips:
+    first = int(np.searchsorted(pts, 1000 * clip['t_start'] - 1))
+    shown = set(shots.shot_of[first:first + clip['num_frames']].tolist())
+    assert len(shown) == 1 and -1 not in shown
+    assert shown_shots(clip | {'t_start': first / FPS}, row.file(clip), shots) == shown
+    assert clip['fps_min'] < 0.5 * clip['fps_max']
+
+
+def test_encoding_anew_shows_one_shot_alone(shots, tmp_path, curated):
+  film.write(tmp_path / 'gop.mp4', shots.frames, FPS, options={'g': '9999', 'sc_threshold': '0'})
+  assert {f['code'] for f in curated(tmp_path / 'gop.mp4').failures} == {'NO_KEYFRAME'}
+  row = curated(tmp_path / 'gop.mp4', reencode=True)
+  assert sum(c['is_reencoded'] for c in row.clips) >= 4 and not row.failures
+  for clip in row.clips:
+    shown = shown_shots(clip, row.file(clip), shots)
+    assert len(shown) == 1 and -1 not in shown
