@@ -164,6 +164,9 @@ def _tell(collected, clips, verdicts, kept, lengths):
         f'{hours(clips):.3f} hours, {len(chosen)} kept ({100 * len(chosen) / len(clips):.0f} %) of '
         f'{hours(chosen):.3f} hours: '
         + ', '.join(f'{split} {sum(n)}' for split, n in lengths.items()))
+  if sum(map(sum, lengths.values())) > len(chosen):
+    print('too few sources to hold any back: every clip is in train and in test, so test figures '
+          'do not show generalisation')
 
 
 if __name__ == '__main__':
