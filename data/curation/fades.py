@@ -1,16 +1,23 @@
 """Fades: stretches in which every pixel moves on a straight line from one picture to another.
 
 In a cross-fade or a fade to black, a frame is the average of the frames as far before and after
-it. In a moving scene it is not.
+it. In a moving scene it is not; and where slow motion makes it so, motion explains the change.
 """
 
+import cv2
 import numpy as np
+
+from data.curation import cuts
 
 RATE = 8  # frames a second that are looked at
 _SPANS = (2, 4, 8, 16)  # to frames this many before and after: 1/4, 1/2, 1 and 2 seconds
 _BEND = 0.15  # largest distance from the straight line, as a share of the change
 _DARK, _BRIGHT = 24, 231  # a frame with no pixel beyond is blank
 _CHUNK = 4096
+# Fades between shots that are mostly alike: of pixels that change by so many levels, this share of
+# the frame must, and this share of them on a straight line.
+_PIXEL_CHANGE, _AREA, _AGREEING = 20, 0.04, 0.75
+_PARTLY = ((2, 0.5), (4, 0.7))  # (reach, least share of the change that motion does not explain)
 
 
 def thumbnail_size(width, height):
@@ -44,6 +51,25 @@ def _straight(thumbnails, seconds, reach, least_change):
   return np.concatenate(found) if found else np.zeros(0, int)
 
 
+def _is_partly_straight(window, least_unexplained):
+  """Whether the pixels that change most within a window, uint8 [2 reach + 1 h w], fade."""
+  first, last = window[0].astype(np.float32), window[-1].astype(np.float32)
+  change = np.abs(last - first)
+  changed = change >= _PIXEL_CHANGE
+  if changed.mean() < _AREA:
+    return False
+  straight, reach = changed.copy(), len(window) // 2
+  for k in (reach // 2, reach, reach + reach // 2):
+    share = k / (2 * reach)
+    line = (1 - share) * first + share * last
+    straight &= np.abs(window[k] - line) < 0.2 * change + 2
+  if straight.sum() < _AGREEING * changed.sum():
+    return False
+  large = [cv2.resize(x, None, fx=8, fy=8, interpolation=cv2.INTER_CUBIC)
+           for x in (window[0], window[-1])]
+  return cuts.unexplained(*large) >= least_unexplained
+
+
 def intervals(thumbnails, seconds, least_change):
   """Where a video fades.
 
@@ -59,5 +85,11 @@ def intervals(thumbnails, seconds, least_change):
   for reach in _SPANS:
     for i in _straight(thumbnails, seconds, reach, least_change):
       inside[i - reach:i + reach + 1] = True
+  for reach, least in _PARTLY:
+    for i in range(reach, len(thumbnails) - reach):
+      around = slice(i - reach, i + reach + 1)
+      if not inside[i] and seconds[around][-1] - seconds[around][0] < 3 * reach / RATE and (
+          _is_partly_straight(thumbnails[around], least)):
+        inside[around] = True
   edges = np.flatnonzero(np.diff(np.concatenate([[False], inside, [False]]).astype(np.int8)))
   return [(int(a), int(b) - 1) for a, b in zip(edges[::2], edges[1::2])]
