@@ -53,18 +53,18 @@ def _unknown(source, code, message):
           'failure': Failure(source.uri, 'identify', code, message).row()}
 
 
-def curate(places, settings, source, source_id):
+def curate(places, settings, item):
   """Curates one source: analyses it, writes its clips, and last its row in the ledger.
 
   Args:
     places: ledger.Places.
     settings: Settings.
-    source: manifest.Source.
-    source_id: hex digest of its bytes.
+    item: (manifest.Source, hex digest of its bytes).
 
   Returns:
     The row: {'source_id', 'seconds', 'facts', 'cuts', 'closed', 'clips', 'failures'}.
   """
+  source, source_id = item
   known = ledger.read(places.source(source_id))
   if known:
     return known

@@ -48,7 +48,7 @@ def curated(tmp_path):
     places = ledger.Places(tmp_path / 'curated', settings.digest())
     source = Source(pathlib.Path(path).name, str(path))
     source_id = sources.identify(places, source)['source_id']
-    row = sources.curate(places, settings, source, source_id)
+    row = sources.curate(places, settings, (source, source_id))
     file = lambda clip: places.clips(source_id) / f'{clip["clip_id"]}.mp4'
     return types.SimpleNamespace(**row, file=file)
 
