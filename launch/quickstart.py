@@ -5,9 +5,10 @@ Steps whose result is there are left out.
 
 import argparse
 import json
+import multiprocessing
 import os
 import pathlib
-import subprocess
+import runpy
 import sys
 import time
 from typing import NamedTuple
@@ -78,11 +79,31 @@ def steps(runs):
   ]
 
 
-def environment(runs):
-  """The environment of the steps: compiled programs are shared through a folder of `runs`."""
-  return os.environ | {'PYTHONPATH': str(ROOT),
-                       'JAX_COMPILATION_CACHE_DIR': str((runs / 'compiled').resolve()),
-                       'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '3'}
+def warm_processes(runs):
+  """What starts the processes of the steps, each a fork of one that has imported JAX already.
+
+  Compiled programs are shared through a folder of `runs`.
+  """
+  os.environ['JAX_COMPILATION_CACHE_DIR'] = str((runs / 'compiled').resolve())
+  os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '3'
+  os.environ['PYTHONPATH'] = str(ROOT)
+  sys.path.insert(0, str(ROOT))
+  context = multiprocessing.get_context('forkserver')
+  context.set_forkserver_preload(['svdjax.train'])
+  return context
+
+
+def execute(command, log):
+  """Runs a Python command line (without 'python') in this process, its output in a log."""
+  with open(log, 'w') as output:
+    os.dup2(output.fileno(), 1)
+    os.dup2(output.fileno(), 2)
+  if command[0] == '-m':
+    sys.argv = command[1:]
+    runpy.run_module(command[1], run_name='__main__', alter_sys=True)
+  else:
+    sys.argv = command
+    runpy.run_path(command[0], run_name='__main__')
 
 
 def last_line(log):
@@ -91,24 +112,24 @@ def last_line(log):
   return lines[-1] if lines else 'no output'
 
 
-def run(step, runs, prefix):
+def run(step, runs, processes, prefix):
   """Runs one step, its newest line of output shown on a terminal meanwhile; seconds it took.
 
   Raises:
     SystemExit: it failed; its log is named.
   """
   log, since = runs / 'logs' / f'{step.name}.log', time.monotonic()
-  with open(log, 'w') as output:
-    process = subprocess.Popen([sys.executable, *step.command], cwd=ROOT, env=environment(runs),
-                               stdout=output, stderr=subprocess.STDOUT)
+  log.write_text('')
+  process = processes.Process(target=execute, args=(step.command, str(log)))
+  process.start()
   try:
-    while process.poll() is None:
-      time.sleep(0.3)
+    while process.is_alive():
+      process.join(0.3)
       if sys.stdout.isatty():
         print(f'\r{prefix} {last_line(log)}'[:100].ljust(100), end='', flush=True)
   finally:
     process.terminate()
-  if process.returncode:
+  if process.exitcode:
     sys.exit(f'\n{step.name} failed: {last_line(log)}\nits log is {log}; running this command '
              'again goes on from here')
   return time.monotonic() - since
@@ -120,9 +141,10 @@ def run_all(todo, runs):
   Raises:
     SystemExit: a step failed.
   """
+  processes = warm_processes(runs)
   began, total, work = time.monotonic(), len(todo), sum(s.seconds for s in todo)
   for i, step in enumerate(todo):
-    seconds = run(step, runs, f'[{i + 1}/{total}]')
+    seconds = run(step, runs, processes, f'[{i + 1}/{total}]')
     (runs / 'logs' / f'{step.name}.done').write_text(f'{seconds:.0f} s\n')
     left, elapsed = sum(s.seconds for s in todo[i + 1:]), time.monotonic() - began
     eta = elapsed / max(work - left, 1) * left

@@ -4,6 +4,8 @@
     checkpoints/STEP/  orbax items params, ema, opt, data
     frozen/            what the stage did not train (autoencoder, CLIP), once
     assets/            the tokenizer
+
+A converted checkpoint has NETWORK.safetensors files in params/ in place of the middle two.
 """
 
 import json
@@ -13,9 +15,12 @@ import pathlib
 import shutil
 
 import jax
+import jax.numpy as jnp
 from ml_collections import ConfigDict
+import numpy as np
 import orbax.checkpoint as ocp
 
+from svdjax.core import weights
 from svdjax.core.errors import BadInput
 from svdjax.state import State
 
@@ -67,8 +72,8 @@ class Checkpoints:
     items = self.manager.restore(step, args=ocp.args.Composite(
         params=get(like.params), ema=get(like.ema), opt=get(like.opt),
         data=ocp.args.JsonRestore()))
-    params, ema, opt = jax.tree.map(jax.numpy.copy, (items.params, items.ema, items.opt))
-    return State(jax.numpy.int32(step), params, ema, opt), items.data
+    params, ema, opt = jax.tree.map(jnp.copy, (items.params, items.ema, items.opt))
+    return State(jnp.int32(step), params, ema, opt), items.data
 
   def close(self):
     self.manager.close()
@@ -80,10 +85,18 @@ def save_params(directory, params):
     checkpointer.save(pathlib.Path(directory).absolute(), params, force=True)
 
 
-def load_params(directory):
-  """Reads what `save_params` (or one orbax item of a step) wrote."""
-  with ocp.StandardCheckpointer() as checkpointer:
-    return checkpointer.restore(pathlib.Path(directory).absolute())
+def load_params(directory, prefix=''):
+  """Reads what `save_params` (or one orbax item of a step) wrote, numpy arrays.
+
+  Only names that start with `prefix` are read from disk.
+  """
+  directory = pathlib.Path(directory).absolute()
+  with ocp.PyTreeCheckpointer() as checkpointer:
+    names = [n for n in checkpointer.metadata(directory).item_metadata if n.startswith(prefix)]
+    as_numpy = {n: ocp.RestoreArgs(restore_type=np.ndarray) for n in names}
+    args = ocp.args.PyTreeRestore(dict.fromkeys(names, 0), restore_args=as_numpy,
+                                  partial_restore=True)
+    return checkpointer.restore(directory, args=args) if names else {}
 
 
 def _tuples(value):
@@ -113,24 +126,63 @@ def saved_steps(workdir):
   return [int(p.name) for p in folders if p.name.isdigit()]
 
 
+def converted_file(path, network):
+  """Where a converted checkpoint keeps one network."""
+  return pathlib.Path(path) / 'params' / f'{network}.safetensors'
+
+
+def is_ready(path):
+  """Whether a folder holds parameters: a converted checkpoint or a workdir with a saved step."""
+  return converted_file(path, '').parent.is_dir() or bool(saved_steps(path))
+
+
 def load(path, ema=True):
-  """All parameters of the latest step of a workdir, trained (EMA or raw) and frozen.
+  """All parameters of a converted checkpoint, or of the latest step of a workdir.
+
+  Args:
+    path: folder.
+    ema: the moving average of what was trained rather than its raw parameters.
 
   Returns:
-    (config, {name: array}, step).
+    (config, {name: array}, step), step 0 for a converted checkpoint.
 
   Raises:
     BadInput: not a workdir, or no step was saved in it.
   """
-  path = pathlib.Path(path)
-  config = load_config(path)
-  steps = saved_steps(path)
-  if not steps:
+  config, params = load_config(path), {}
+  for folder in _folders(path, ema):
+    params |= load_params(folder)
+  for network in config.model if not params else ():
+    source = load_network(path, network)
+    params |= {name: source.read(name) for name in source.specs}
+  return config, jax.tree.map(jnp.asarray, params), max(saved_steps(path), default=0)
+
+
+def load_network(path, network, ema=True):
+  """One network of a checkpoint as weights.Weights or weights.Loaded; others stay on disk.
+
+  Raises:
+    BadInput: as `load`.
+  """
+  params = {}
+  for folder in _folders(path, ema):
+    params |= load_params(folder, network + '/')
+  return weights.Loaded(params) if params else weights.Weights([converted_file(path, network)])
+
+
+def _folders(path, ema):
+  """The orbax checkpoints of a workdir, later ones over earlier ones; none if it is converted.
+
+  Raises:
+    BadInput: no step was saved.
+  """
+  path, steps = pathlib.Path(path), saved_steps(path)
+  if not is_ready(path):
     raise BadInput(f'checkpoint {path} has no saved step yet: train it first')
-  params = load_params(path / 'checkpoints' / str(max(steps)) / ('ema' if ema else 'params'))
-  if (path / 'frozen').is_dir():
-    params = load_params(path / 'frozen') | params
-  return config, params, max(steps)
+  if not steps:
+    return []
+  trained = path / 'checkpoints' / str(max(steps)) / ('ema' if ema else 'params')
+  return [path / 'frozen', trained] if (path / 'frozen').is_dir() else [trained]
 
 
 def _flat(tree, prefix=''):

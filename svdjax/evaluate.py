@@ -11,7 +11,6 @@ import argparse
 import dataclasses
 import json
 import pathlib
-from typing import NamedTuple
 
 import numpy as np
 
@@ -19,30 +18,7 @@ from svdjax.core import platform
 from svdjax.core.errors import BadInput, run_command
 from svdjax.inputs import export, motion
 from svdjax.metrics import quality, truth
-
-
-class Figure(NamedTuple):
-  """One measured figure: values of all seeds, and what trivial answers reach."""
-  name: str
-  values: list[float]
-  baselines: dict[str, float]
-  unit: str = ''
-
-  def row(self):
-    """{'name', 'mean', 'spread', 'values', 'baselines', 'unit'}, plain numbers."""
-    return {'name': self.name, 'mean': float(np.mean(self.values)),
-            'spread': float(np.max(self.values) - np.min(self.values)),
-            'values': [float(v) for v in self.values], 'unit': self.unit,
-            'baselines': {k: float(v) for k, v in self.baselines.items()}}
-
-
-def finite(x):
-  """The same nested dicts and lists with None for numbers that JSON does not have."""
-  if isinstance(x, dict):
-    return {k: finite(v) for k, v in x.items()}
-  if isinstance(x, list):
-    return [finite(v) for v in x]
-  return None if isinstance(x, float) and not np.isfinite(x) else x
+from svdjax.metrics.figure import Figure, finite, table
 
 
 @dataclasses.dataclass
@@ -97,15 +73,30 @@ def mean_clip(subject, like):
   return np.broadcast_to(np.round(mean).astype(np.uint8), like.shape)
 
 
+def chance(world):
+  """What guessing reaches: {'color', 'shape', 'direction': share of clips}."""
+  return {'color': 1 / len(world.colors), 'shape': 1 / len(set(world.shapes)),
+          'direction': 1 / len(world.directions)}
+
+
+def readable(videos, truths, world):
+  """Shares of clips [b t h w 3] whose colour, shape and direction are read as they truly are."""
+  return truth.accuracy([truth.read_clip(v, world) for v in videos], truths)
+
+
 def autoencoder(subject):
-  """Reconstruction PSNR of held-out clips."""
+  """Reconstruction PSNR of held-out clips, and what can still be read: the most that any model of
+  its latents can reach."""
   from svdjax import preview
-  batch, _ = subject.held_out(())
+  batch, truths = subject.held_out(('object', 'pointer'))
   video = batch['video']
   made = np.asarray(preview.clips_of(subject.config, subject.parts, subject.params, batch, None))
   change = lambda v: np.abs(np.diff(v.astype(float), axis=1)).mean() if v.shape[1] > 1 else 0.
   figures = [Figure('reconstruction PSNR', [quality.psnr(made, video).mean()],
                     {'mean video': quality.psnr(mean_clip(subject, video), video).mean()}, 'dB')]
+  read, by_chance = readable(made, truths, subject.world), chance(subject.world)
+  figures += [Figure(f'{name} of reconstruction', [read[name]], {'chance': by_chance[name]})
+              for name in ('color', 'shape')]
   if video.shape[1] > 1:
     figures.append(Figure('change between frames', [change(made)], {'truth': change(video)},
                           'grey levels'))
@@ -119,14 +110,12 @@ def text_to_video(subject):
   for seed in range(subject.seeds):
     made = subject.sample(batch, seed)
     subject.shown = subject.shown or (batch['video'], made, [t['caption'] for t in truths])
-    rows.append(truth.accuracy([truth.read_clip(v, subject.world) for v in made], truths))
-  trivial = truth.accuracy(
-      [truth.read_clip(v, subject.world) for v in mean_clip(subject, batch['video'])], truths)
-  chance = {'color': 1 / len(subject.world.colors), 'shape': 1 / len(set(subject.world.shapes)),
-            'direction': 1 / len(subject.world.directions)}
+    rows.append(readable(made, truths, subject.world))
+  trivial = readable(mean_clip(subject, batch['video']), truths, subject.world)
+  by_chance = chance(subject.world)
   names = ('color', 'shape') + (('direction',) if batch['video'].shape[1] > 1 else ())
   return [Figure(f'caption {name}', [r[name] for r in rows],
-                 {'chance': chance[name], 'mean video': trivial[name]}) for name in names]
+                 {'chance': by_chance[name], 'mean video': trivial[name]}) for name in names]
 
 
 def image_to_video(subject):
@@ -137,15 +126,14 @@ def image_to_video(subject):
   for seed in range(subject.seeds):
     made = subject.sample(batch, seed)
     subject.shown = subject.shown or (batch['video'], made, [t['caption'] for t in truths])
-    read = [truth.read_clip(v, subject.world) for v in made]
-    directions.append(truth.accuracy(read, truths)['direction'])
+    directions.append(readable(made, truths, subject.world)['direction'])
     first.append(quality.psnr(made[:, 0], batch['video'][:, 0]).mean())
     whole.append(quality.psnr(made[:, 1:], batch['video'][:, 1:]).mean())
   mean = mean_clip(subject, batch['video'])
   versus = lambda v: quality.psnr(v[:, 1:], batch['video'][:, 1:]).mean()
   return [
       Figure('pointed direction', directions, {
-          'chance': 1 / len(subject.world.directions), 'first frame repeated': 0.}),
+          'chance': chance(subject.world)['direction'], 'first frame repeated': 0.}),
       Figure('first-frame PSNR', first, {
           'mean video': quality.psnr(mean[:, 0], batch['video'][:, 0]).mean()}, 'dB'),
       Figure('continuation PSNR', whole, {
@@ -184,17 +172,6 @@ def measure(subject):
   if subject.config.conditioning.concat:
     return image_to_video(subject)
   return text_to_video(subject)
-
-
-def table(figures):
-  """Figures as aligned lines of text."""
-  lines = []
-  for figure in figures:
-    row = figure.row()
-    spread = f' ± {row["spread"]:.3g}' if len(figure.values) > 1 else ''
-    versus = ', '.join(f'{k} {v:.3g}' for k, v in row['baselines'].items())
-    lines.append(f'{row["name"]:24s} {row["mean"]:.3g}{spread} {row["unit"]}  ({versus})')
-  return '\n'.join(lines)
 
 
 def write_strip(path, subject, rows=6):

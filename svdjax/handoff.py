@@ -8,10 +8,11 @@ import jax.numpy as jnp
 
 from svdjax import checkpoint
 from svdjax.core.errors import BadInput
-from svdjax.core.params import apply_handoff, part, plan_handoff
+from svdjax.core.params import apply_handoff, part, plan_handoff, select
 from svdjax.core.rng import key_of
 from svdjax.models import vae
 from svdjax.tasks import latents
+from svdjax.tasks import parts as parts_lib
 
 
 class Start(NamedTuple):
@@ -48,6 +49,33 @@ def require_sources(config, workdir):
                    '--config.init_from=WORKDIR (several, separated by commas)')
 
 
+def adopt(config, workdir):
+  """Gives each network that the stage does not train the sizes it has where it comes from.
+
+  So a stage goes on from any autoencoder and CLIP, e.g. converted ones with the temporal decoder.
+  Changes config.model; asks the workdir first, so that a resumed run keeps its sizes.
+
+  Raises:
+    BadInput: the networks do not fit one another.
+  """
+  shapes = parts_lib.build(config.model).shapes
+  trained, _ = select(shapes, tuple(config.train.trainable))
+  frozen = set(config.model) - {n.split('/')[0] for n in trained}
+  for name in sorted(frozen):
+    for path in (workdir, *sources(config.init_from)):
+      if checkpoint.is_ready(path) and name in (model := checkpoint.load_config(path).model):
+        kept = {n: x for n, x in config.model[name].items() if n == 'remat'}
+        with config.unlocked():
+          config.model[name] = model[name].to_dict() | kept
+        break
+  if 'unet' in config.model and 'vae' in frozen:
+    unet, latent = config.model.unet, config.model.vae.latent_channels
+    if unet.out_channels != latent:
+      raise BadInput(f'init_from {config.init_from} brings an autoencoder of {latent} latent '
+                     f'channels and the UNet has {unet.out_channels}: set '
+                     'config.model.unet.in_channels and out_channels, or name another autoencoder')
+
+
 def latent_scale(config, parts, workdir, batch):
   """The factor on latents of a denoising stage: its config's, an earlier run's, or measured.
 
@@ -66,7 +94,7 @@ def latent_scale(config, parts, workdir, batch):
   if config.model.vae.scale:
     return config.model.vae.scale
   for path in (workdir, *sources(config.init_from)):
-    if checkpoint.saved_steps(path):
+    if checkpoint.is_ready(path):
       earlier = checkpoint.load_config(path).model
       if 'unet' in earlier and earlier.vae.scale:
         return earlier.vae.scale
@@ -102,4 +130,6 @@ def start(config, parts):
   needed = {n.split('/')[0] for n in planned.fresh + planned.widened}
   key = lambda name: key_of(config.seed, name)
   params = apply_handoff(planned, parts.init(key, sorted(needed)), source)
+  # Converted weights may be of 16 bits; training keeps its parameters in fp32.
+  params = {n: x.astype(parts.shapes[n].dtype) for n, x in params.items()}
   return Start(params, planned.describe())

@@ -4,13 +4,15 @@ import argparse
 import json
 import math
 import pathlib
+import re
 import time
 
 import numpy as np
 
 from svdjax.core import platform
 from svdjax.core.errors import BadInput, run_command
-from svdjax.inputs import export, image as image_lib, motion
+from svdjax.inputs import export, image as image_lib, motion, orbit
+from svdjax.presets import PRESETS
 
 
 def arguments(argv=None):
@@ -18,7 +20,9 @@ def arguments(argv=None):
   parser = argparse.ArgumentParser(
       prog='python -m svdjax.sample', description='Samples videos from a checkpoint.')
   add = parser.add_argument
-  add('--checkpoint', required=True, help='workdir of a trained stage')
+  add('--checkpoint', required=True, help='workdir of a trained stage, or converted checkpoint')
+  add('--preset', choices=tuple(PRESETS),
+      help='sampling settings of a released model; those of a converted checkpoint are its default')
   add('--image', help='photograph to start from (image-to-video)')
   add('--prompt', help='caption of the video (text-to-video)')
   add('--out', required=True, help='file to write, .mp4')
@@ -29,8 +33,13 @@ def arguments(argv=None):
   add('--width', type=int, help="default: the checkpoint's")
   add('--steps', type=int, help='denoising steps')
   add('--fps', type=float, help='frame rate, of the file and as conditioning')
-  add('--motion', type=float, default=127., help='motion bucket, 0 to 255')
-  add('--cond-aug', type=float, default=0.02, help='noise on the conditioning image')
+  add('--motion', type=float, help='motion bucket, 0 to 255; default: 127')
+  add('--cond-aug', type=float, help='noise on the conditioning image; default: 0.02, SV3D 1e-5')
+  add('--elevation', type=float, nargs='+', default=[10.], metavar='DEGREES',
+      help='of the camera, one or one for each frame (SV3D_p)')
+  add('--azimuths', type=float, nargs='+', metavar='DEGREES',
+      help='of the camera in each frame; default: one turn (SV3D_p)')
+  add('--dtype', choices=('float32', 'bfloat16'), help="of the UNet; default: the checkpoint's")
   add('--guidance', type=float, nargs='+', metavar='SCALE',
       help='one scale, or the first and the last of the schedule')
   add('--guidance-schedule', choices=('constant', 'linear', 'triangle'))
@@ -38,6 +47,8 @@ def arguments(argv=None):
   add('--churn', type=float, help='relative noise added before each step')
   add('--decode-chunk', type=int, help='frames decoded at once')
   add('--decoder', help='workdir whose autoencoder decodes instead, e.g. the temporal decoder')
+  add('--lora', help='LoRA file (diffusers or PEFT names) to add to the UNet')
+  add('--lora-scale', type=float, default=1., help='how much of it')
   add('--raw', action='store_true', help='raw weights instead of their moving average')
   add('--gif', action='store_true', help='also write a GIF')
   add('--strip', action='store_true', help='also write a PNG film strip')
@@ -51,7 +62,7 @@ def check(args):
     raise BadInput(f'--out {args.out} does not end in .mp4: name an mp4 file')
   if args.samples < 1:
     raise BadInput(f'--samples must be at least 1, not {args.samples}')
-  if not 0 <= args.motion <= 255:
+  if args.motion is not None and not 0 <= args.motion <= 255:
     raise BadInput(f'--motion {args.motion:g} is outside 0 to 255: 127 is average motion')
   if args.fps is not None and not 1 < args.fps <= 240:
     raise BadInput(f'--fps {args.fps:g} is not a frame rate: use more than 1 and at most 240')
@@ -80,32 +91,62 @@ def check_conditions(args, config):
                      f'--{other}, or use a checkpoint trained with it')
 
 
+def preset_of(args, config):
+  """The Preset named on the command line or by a converted checkpoint, or None.
+
+  Raises:
+    BadInput: it is of a model with other conditions.
+  """
+  name = args.preset or ('preset' in config and config.preset)
+  if not name:
+    return None
+  told, knows = PRESETS[name].scalars, tuple(config.conditioning.scalars)
+  if config.conditioning.context != 'image' or told != knows:
+    raise BadInput(f'--preset {name} is of an image-to-video model that is told {", ".join(told)}; '
+                   f'checkpoint {args.checkpoint} is told {", ".join(knows) or "nothing"}: use '
+                   'another preset')
+  return PRESETS[name]
+
+
 def settings_of(args, config):
-  """generate.Settings from the command line over the checkpoint's own."""
+  """generate.Settings from the command line over the preset's over the checkpoint's own."""
   from svdjax import generate
   low, high = (None, None) if not args.guidance else (args.guidance[0], args.guidance[-1])
   schedule = args.guidance_schedule
   if args.guidance and schedule is None and len(args.guidance) == 1:
     schedule = 'constant'
-  return generate.settings(
-      config, frames=args.frames, height=args.height, width=args.width, steps=args.steps,
-      sampler=args.sampler, guidance=schedule, guidance_min=low, guidance_max=high,
-      churn=args.churn, decode_chunk=args.decode_chunk)
+  given = {n: getattr(args, n) for n in ('frames', 'height', 'width', 'steps', 'sampler', 'churn',
+                                         'decode_chunk')}
+  given |= dict(guidance=schedule, guidance_min=low, guidance_max=high)
+  preset = PRESETS[args.preset].settings if args.preset else {}
+  return generate.settings(config, **preset | {n: x for n, x in given.items() if x is not None})
 
 
 def inputs_of(args, config, chosen, tokenizer):
   """Conditioning inputs of all samples: every field with a leading axis of `samples`."""
   many = lambda x: np.repeat(np.asarray(x)[None], args.samples, axis=0)
-  fps = args.fps or min(config.data.fps)
-  inputs = {'fps': many(np.float32(fps - 1)), 'motion': many(np.float32(args.motion)),
-            'cond_aug': many(np.float32(args.cond_aug))}
-  if args.image is not None:
+  preset = preset_of(args, config) or PRESETS['svd']
+  pick = lambda given, default: np.float32(default if given is None else given)
+  fps = args.fps or (preset.fps if args.preset else min(config.data.fps))
+  inputs = {'fps': many(np.float32(fps - 1)), 'motion': many(pick(args.motion, preset.motion)),
+            'cond_aug': many(pick(args.cond_aug, preset.cond_aug))}
+  if args.image is not None and is_orbit(config):
+    inputs['image'] = many(orbit.load_object(args.image, chosen.height))
+    polar, azimuth = orbit.cameras(chosen.frames, args.elevation, args.azimuths)
+    inputs |= {'polar': many(polar), 'azimuth': many(azimuth)}
+  elif args.image is not None:
     image = image_lib.load_image(args.image)
     inputs['image'] = many(image_lib.fit_image(image, chosen.height, chosen.width))
   if args.prompt is not None:
     inputs['tokens'] = many(tokenizer([args.prompt])[0])
     inputs['empty_tokens'] = many(tokenizer([''])[0])
   return inputs, fps
+
+
+def is_orbit(config):
+  """Whether the model turns around an object (SV3D), which no frame rate describes."""
+  return config.conditioning.context == 'image' and 'fps' not in config.conditioning.scalars and (
+      'cond_aug' in config.conditioning.scalars)
 
 
 def load(args):
@@ -123,9 +164,20 @@ def load(args):
     config.model.vae.scale = scale
     params = {n: x for n, x in params.items() if not n.startswith('vae/')}
     params |= {n: x for n, x in replacement.items() if n.startswith('vae/')}
+  if args.lora:
+    params = with_lora(args, config, params)
   assets = pathlib.Path(args.checkpoint) / 'assets'
   tokenizer = Tokenizer.load(assets) if 'clip_text' in config.model else None
   return config, parts_lib.build(config.model), params, tokenizer, step
+
+
+def with_lora(args, config, params):
+  """The parameters with --lora merged into the UNet."""
+  from svdjax.convert import lora as lora_file, mapping
+  from svdjax.models import lora
+  kernels = {n: x.shape for n, x in params.items() if re.fullmatch(lora.ATTENTION, n)}
+  factors, scales = lora_file.load(args.lora, kernels, mapping.depth('unet', config.model.unet))
+  return lora.merge(params, factors, {n: args.lora_scale * x for n, x in scales.items()})
 
 
 def main(argv=None):
@@ -141,6 +193,8 @@ def main(argv=None):
   check_conditions(args, checkpoint.load_config(args.checkpoint))
   config, parts, params, tokenizer, step = load(args)
   chosen = settings_of(args, config)
+  if args.dtype:
+    config.train.dtype = args.dtype
   inputs, fps = inputs_of(args, config, chosen, tokenizer)
   check_sampling_memory(config, parts, params, chosen, inputs)
   began = time.monotonic()
@@ -148,9 +202,13 @@ def main(argv=None):
   with Progress(chosen.steps, 0, 'sampling') as bar:
     videos = np.asarray(generate.run(generator, params, inputs, key_of(args.seed, 'sample'),
                                      bar.update))
+  if is_orbit(config):  # the last view is the given one
+    last = np.uint8(np.round((inputs['image'] + 1) * 127.5))[:, None]
+    videos = np.concatenate([videos[:, :-1], last], axis=1)
   metadata = {'checkpoint': str(args.checkpoint), 'step': step, 'seed': args.seed,
-              'prompt': args.prompt, 'image': args.image, 'fps': fps, 'motion': args.motion,
-              'cond_aug': args.cond_aug, **vars(chosen)}
+              'prompt': args.prompt, 'image': args.image, 'fps': fps,
+              'motion': float(inputs['motion'][0]), 'cond_aug': float(inputs['cond_aug'][0]),
+              **vars(chosen)}
   for i, frames in enumerate(videos):
     write(args, i, frames, fps, metadata | {'sample': i})
   print(f'{len(videos)} x {chosen.frames} frames in {time.monotonic() - began:.1f} s')

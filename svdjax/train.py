@@ -108,11 +108,13 @@ class Run(NamedTuple):
 def prepare(config, workdir):
   """Checks everything that can be wrong, then restores the workdir or starts it afresh.
 
-  Sets config.model.vae.scale where it is to be measured.
+  Sets config.model.vae.scale where it is to be measured, and the sizes of networks that are taken
+  over as they are.
   """
   check_config(config)
   handoff.require_sources(config, workdir)
   checkpoint.make_workdir(workdir)
+  handoff.adopt(config, workdir)
   parts = parts_lib.build(config.model)
   tokenizer = tokenizer_for(config, workdir)
   clips = pipeline.Clips(config.data, 'train', config.seed, tokenizer)

@@ -17,11 +17,11 @@ FILES = {'.'.join(path.relative_to(ROOT).with_suffix('').parts): path
 FLOORS = [
     ['core'],
     ['models', 'diffusion', 'inputs'],
-    ['tasks', 'convert', 'metrics'],
+    ['tasks', 'metrics', 'presets'],
     ['optim'],
     ['state'],
     ['checkpoint', 'generate'],
-    ['handoff', 'preview', 'validate', 'annotate'],
+    ['handoff', 'preview', 'validate', 'convert', 'annotate'],
     ['train', 'sample', 'evaluate', 'plan'],
     ['main', 'demo'],
 ]

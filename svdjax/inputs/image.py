@@ -14,6 +14,15 @@ MAX_PIXELS = 2 ** 27  # 134 megapixels
 _PARSE_ERRORS = (OSError, SyntaxError, ValueError, TypeError, LookupError, struct.error)
 
 
+def opaque_box(path):
+  """(left, top, right, bottom) of what is not transparent in an image that `load_image` reads."""
+  with Image.open(path) as image:
+    upright = ImageOps.exif_transpose(image)
+    if not upright.has_transparency_data:
+      return 0, 0, *upright.size
+    return upright.convert('RGBA').getchannel('A').getbbox()
+
+
 def load_image(path):
   """Reads any photograph: upright, over white where transparent, 8 bits a channel.
 

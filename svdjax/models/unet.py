@@ -20,6 +20,7 @@ class UNetConfig:
   Attributes:
     in_channels: noisy latent plus concatenated conditioning.
     attention: for each level, whether its ResBlocks are followed by transformers.
+    head_dim: width of an attention head, or of each level's; the middle has the last level's.
     context_dim: width of the cross-attended tokens (CLIP text or image).
     vector_dim: width of the vector conditioning; 0 leaves it out (image models).
     temporal: a name in temporal.MIXERS.
@@ -31,7 +32,7 @@ class UNetConfig:
   channels: tuple[int, ...] = (320, 640, 1280, 1280)
   attention: tuple[bool, ...] = (True, True, True, False)
   blocks: int = 2
-  head_dim: int = 64
+  head_dim: int | tuple[int, ...] = 64
   context_dim: int = 1024
   vector_dim: int = 768
   temporal: str = 'svd'
@@ -43,10 +44,14 @@ class UNetConfig:
   def emb_dim(self):
     return 4 * self.channels[0]
 
-  def resnet_eps(self, place, last):
+  def head_dim_of(self, level):
+    """Width of an attention head at a level."""
+    return self.head_dim if isinstance(self.head_dim, int) else self.head_dim[level]
+
+  def resnet_eps(self, place, level):
     """GroupNorm epsilon of the ResBlocks at 'down', 'mid' or 'up'."""
-    lower = self.norm_eps == 'diffusers' and (place == 'up' or place == 'down' and not last)
-    return 1e-6 if lower else 1e-5
+    lower = place == 'up' or place == 'down' and self.attention[level]
+    return 1e-6 if self.norm_eps == 'diffusers' and lower else 1e-5
 
 
 class SpatioTemporalResBlock(nnx.Module):
@@ -73,10 +78,10 @@ class SpatioTemporalResBlock(nnx.Module):
 class SpatioTemporalTransformer(nnx.Module):
   """Transformer block over positions, then over frames, blended (svd_model 1.5)."""
 
-  def __init__(self, dim, config, *, rngs):
+  def __init__(self, dim, head_dim, config, *, rngs):
     self.norm = nn.GroupNorm(dim, 1e-6, config.groups, rngs=rngs)
     self.proj_in = nn.Linear(dim, dim, rngs=rngs)
-    sizes = (dim, config.head_dim, config.context_dim)
+    sizes = (dim, head_dim, config.context_dim)
     self.transformer_blocks = nnx.List([TransformerBlock(*sizes, rngs=rngs)])
     make = MIXERS[config.temporal].transformer
     self.temporal_transformer_blocks = make and nnx.List([make(*sizes, rngs=rngs)])
@@ -99,17 +104,20 @@ class SpatioTemporalTransformer(nnx.Module):
 
 class Level(nnx.Module):
   """One resolution: ResBlocks, the first `transformers` of them followed by a transformer each,
-  and a change of resolution."""
+  and a change of resolution; `place` is 'down', 'mid' or 'up'."""
 
-  def __init__(self, widths, config, transformers, eps, down=False, up=False, *, rngs):
-    out = widths[-1][1]
+  def __init__(self, widths, config, place, level, transformers, *, rngs):
+    out, eps = widths[-1][1], config.resnet_eps(place, level)
     self.resnets = nnx.List(
         [SpatioTemporalResBlock(i, o, config, eps, rngs=rngs) for i, o in widths])
     self.attentions = nnx.List(
-        [SpatioTemporalTransformer(out, config, rngs=rngs) for _ in range(transformers)])
+        [SpatioTemporalTransformer(out, config.head_dim_of(level), config, rngs=rngs)
+         for _ in range(transformers)])
+    down = place == 'down' and level < len(config.channels) - 1
     self.downsamplers = nnx.List(
         [Downsample(out, ((1, 1), (1, 1)), rngs=rngs)] if down else [])
-    self.upsamplers = nnx.List([Upsample(out, rngs=rngs)] if up else [])
+    self.upsamplers = nnx.List(
+        [Upsample(out, rngs=rngs)] if place == 'up' and level > 0 else [])
 
 
 class UNet(nnx.Module):
@@ -126,23 +134,19 @@ class UNet(nnx.Module):
 
     down, skips, width = [], [c[0]], c[0]
     for i in range(levels):
-      last = i == levels - 1
       widths = [(width if j == 0 else c[i], c[i]) for j in range(n)]
-      down.append(Level(widths, config, n * config.attention[i],
-                        config.resnet_eps('down', last), down=not last, rngs=rngs))
-      skips += [c[i]] * (n if last else n + 1)
+      down.append(Level(widths, config, 'down', i, n * config.attention[i], rngs=rngs))
+      skips += [c[i]] * (n if i == levels - 1 else n + 1)
       width = c[i]
     self.down_blocks = nnx.List(down)
-    self.mid_block = Level([(width, width)] * 2, config, 1, config.resnet_eps('mid', True),
-                           rngs=rngs)
+    self.mid_block = Level([(width, width)] * 2, config, 'mid', levels - 1, 1, rngs=rngs)
     up = []
     for i in reversed(range(levels)):
       widths = []
       for _ in range(n + 1):
         widths.append((width + skips.pop(), c[i]))
         width = c[i]
-      up.append(Level(widths, config, (n + 1) * config.attention[i],
-                      config.resnet_eps('up', i == 0), up=i > 0, rngs=rngs))
+      up.append(Level(widths, config, 'up', i, (n + 1) * config.attention[i], rngs=rngs))
     self.up_blocks = nnx.List(up)
     self.conv_norm_out = nn.GroupNorm(c[0], 1e-5, config.groups, rngs=rngs)
     self.conv_out = nn.Conv(c[0], config.out_channels, zero=True, rngs=rngs)

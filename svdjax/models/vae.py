@@ -21,6 +21,8 @@ class VAEConfig:
   Attributes:
     temporal: SVD's decoder with temporal ResBlocks, else Stable Diffusion's image decoder.
     post_quant: 1×1 convolution before the decoder (Stable Diffusion's; SVD's has none).
+    middle: ResBlocks in the decoder's middle. diffusers has `blocks` there in its temporal decoder:
+      attention runs between the first two, what comes after them does not run.
     scale: factor on latents that gives them about unit variance (svd_model 2.2); 0 while it is
       not yet measured (handoff.latent_scale).
   """
@@ -30,6 +32,7 @@ class VAEConfig:
   groups: int = 32
   temporal: bool = True
   post_quant: bool = False
+  middle: int = 2
   scale: float = 0.18215
   remat: str = 'none'
 
@@ -125,7 +128,7 @@ class _Decoder(nnx.Module):
     self.conv_in = nn.Conv(config.latent_channels, c[0], rngs=rngs)
     block = lambda i, o: DecoderResBlock(i, o, config, rngs=rngs)
     self.mid_block = nnx.Dict({
-        'resnets': nnx.List([block(c[0], c[0]) for _ in range(2)]),
+        'resnets': nnx.List([block(c[0], c[0]) for _ in range(config.middle)]),
         'attentions': nnx.List([SpatialAttention(c[0], config.groups, rngs=rngs)])})
     levels = []
     for n, width in enumerate(c):
@@ -143,7 +146,8 @@ class _Decoder(nnx.Module):
     run = checkpoint(self.config.remat)
     mid = self.mid_block
     x = run(mid['resnets'][0], per_frame(self.conv_in, z))
-    x = run(mid['resnets'][1], per_frame(mid['attentions'][0], x))
+    for attention, resnet in zip(mid['attentions'], mid['resnets'][1:]):
+      x = run(resnet, per_frame(attention, x))
     for level in self.up_blocks:
       for layer in level['resnets']:
         x = run(layer, x)

@@ -3,7 +3,8 @@
 `config.conditioning` names them:
   context: 'text' (states of the CLIP text tower) or 'image' (one CLIP token of the first frame).
   concat: '' or 'first_frame' (its noise-augmented latent beside every frame).
-  scalars: the vector conditioning in order, of 'fps', 'motion', 'cond_aug'; () leaves it out.
+  scalars: the vector conditioning in order, of 'fps', 'motion', 'cond_aug', and the camera's
+    'polar' and 'azimuth' angles of each frame; () leaves it out.
 """
 
 from typing import NamedTuple
@@ -15,13 +16,17 @@ from svdjax.models import clip_resize, nn
 from svdjax.tasks import latents
 
 
+# Parts of the vector's width: SV3D embeds angles twice as wide as the noise (svd_model 7.1).
+SHARES = {'polar': 2, 'azimuth': 2}
+
+
 class Conditions(NamedTuple):
   """Inputs of the UNet beside the noisy latents; None where the experiment has none.
 
   Attributes:
     context: [b k e] cross-attended tokens.
     concat: [b t h w z] latents concatenated to the scaled noisy latents.
-    vector: [b v] embedded scalars.
+    vector: [b v] embedded scalars, [b t v] where some differ between frames.
   """
   context: jax.Array
   concat: jax.Array | None
@@ -33,15 +38,20 @@ def embed_scalars(names, width, values):
 
   Args:
     names: which of `values`, in order.
-    width: of the whole vector, a multiple of 2·len(names).
-    values: {name: [b]}: fps is the frame rate minus one, motion the bucket, cond_aug the standard
-      deviation of the noise on the conditioning image.
+    width: of the whole vector; each scalar takes its SHARES of it, an even number.
+    values: {name: [b] or [b t]}: fps is the frame rate minus one, motion the bucket, cond_aug the
+      standard deviation of the noise on the conditioning image, polar and azimuth radians.
 
   Returns:
-    [b width] float32.
+    [b width] float32, or [b t width] if one of the values is of each frame.
   """
-  each = width // len(names)
-  return jnp.concatenate([nn.sinusoid(values[n], each) for n in names], axis=-1)
+  unit = width // sum(SHARES.get(n, 1) for n in names)
+  features = [nn.sinusoid(values[n], unit * SHARES.get(n, 1)) for n in names]
+  if framed := [x for x in features if x.ndim == 3]:
+    b, t = framed[0].shape[:2]
+    features = [x if x.ndim == 3 else jnp.broadcast_to(x[:, None], (b, t, x.shape[-1]))
+                for x in features]
+  return jnp.concatenate(features, axis=-1)
 
 
 def text_tokens(parts, params, tokens, dtype):

@@ -1,0 +1,47 @@
+"""Weights between svdjax, diffusers and the original code's single file.
+
+    python -m svdjax.convert from-diffusers FOLDER CHECKPOINT
+    python -m svdjax.convert from-sgm FILE.safetensors CHECKPOINT
+    python -m svdjax.convert to-diffusers CHECKPOINT FOLDER
+    python -m svdjax.convert to-sgm CHECKPOINT FILE.safetensors
+"""
+
+import argparse
+
+from svdjax.convert import from_diffusers, from_sgm, to_diffusers, to_sgm
+from svdjax.core.errors import run_command
+from svdjax.presets import PRESETS
+
+
+def arguments(argv=None):
+  """The command line, parsed."""
+  parser = argparse.ArgumentParser(
+      prog='python -m svdjax.convert', description=__doc__,
+      formatter_class=argparse.RawDescriptionHelpFormatter)
+  ways = parser.add_subparsers(dest='way', required=True)
+  for way in ('from-diffusers', 'from-sgm', 'to-diffusers', 'to-sgm'):
+    add = ways.add_parser(way).add_argument
+    add('source', metavar='SRC', help='what is read')
+    add('destination', metavar='DST', help='what is written; must not exist')
+    add('--dtype', choices=('float32', 'bfloat16', 'float16'),
+        help='of the weights written; default: that of those read')
+    if way.startswith('from'):
+      add('--preset', choices=tuple(PRESETS),
+          help='the released model whose sampling settings to take; default: told by its sizes')
+    if way != 'from-diffusers':
+      add('--raw', action='store_true', help='raw weights instead of their moving average')
+  return parser.parse_args(argv)
+
+
+def main(argv=None):
+  """Converts and says what was written."""
+  args = arguments(argv)
+  convert = {'from-diffusers': from_diffusers.convert, 'from-sgm': from_sgm.convert,
+             'to-diffusers': to_diffusers.convert, 'to-sgm': to_sgm.convert}[args.way]
+  options = {n: x for n, x in vars(args).items() if n in ('dtype', 'preset', 'raw')}
+  convert(args.source, args.destination, **options)
+  print(f'wrote {args.destination}')
+
+
+if __name__ == '__main__':
+  run_command(main)

@@ -1,0 +1,43 @@
+"""The model card of an exported checkpoint."""
+
+import json
+
+LOAD = '''```python
+from diffusers import StableVideoDiffusionPipeline
+pipeline = StableVideoDiffusionPipeline.from_pretrained(FOLDER)
+frames = pipeline(image, height={height}, width={width}, num_frames={frames}, fps={fps:g},
+                  min_guidance_scale={guidance_min:g}, max_guidance_scale={guidance_max:g},
+                  num_inference_steps={steps}).frames[0]
+```'''
+PARTS = '''diffusers has no pipeline for this kind of model; each folder loads by itself, as in
+`UNetSpatioTemporalConditionModel.from_pretrained(FOLDER, subfolder='unet')`.'''
+
+
+def text(found, pipeline, source):
+  """README.md of an exported model, with the metadata that model hubs read.
+
+  Args:
+    found: export.Checkpoint.
+    pipeline: whether the folder is a whole pipeline.
+    source: the checkpoint, as the user named it.
+  """
+  config = found.config
+  kind = 'text-to-video' if found.text else 'image-to-video'
+  numbers = found.data | config.sample.to_dict() | {'fps': float(min(config.data.fps))}
+  weights = 'raw weights' if found.raw else 'moving average of the weights'
+  lines = [
+      '---', 'library_name: diffusers', f'pipeline_tag: {kind}', 'tags:', '- svdjax', '---', '',
+      f'# {found.path.name}', '',
+      f'A {kind} latent diffusion model with the architecture of Stable Video Diffusion '
+      f'(arXiv 2311.15127), {found.data["frames"]} frames of {found.data["height"]}×'
+      f'{found.data["width"]}, exported from the svdjax checkpoint `{source}` ({weights}, step '
+      f'{found.step}).', '',
+      '## Use', '', LOAD.format(**numbers) if pipeline else PARTS, '',
+      'diffusers counts `fps` from the file\'s and tells the model one less, as svdjax does. '
+      'It computes some group norms with an epsilon of 1e-6 where the original code has 1e-5; '
+      f'this model had those of "{found.model["unet"]["norm_eps"]}".', '',
+      '## Training', '',
+      'Data, licence, evaluation and limits are for whoever publishes the model to state. The '
+      'resolved config of the last stage:', '',
+      '```json', json.dumps(config.to_dict(), indent=2, default=list), '```', '']
+  return '\n'.join(lines)

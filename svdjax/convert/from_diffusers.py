@@ -1,0 +1,176 @@
+"""A folder in the layout of diffusers to an svdjax checkpoint."""
+
+import json
+import pathlib
+import re
+
+from svdjax.convert import mapping, recipe, sizes, store, table
+from svdjax.core import weights
+from svdjax.core.errors import BadInput
+from svdjax.models.tokenizer import Tokenizer
+from svdjax.presets import PRESETS, of_model
+
+# Component folders: (name, stem of the weights, classes that can be read).
+COMPONENTS = {
+    'unet': ('unet', 'diffusion_pytorch_model',
+             ('UNetSpatioTemporalConditionModel', 'UNet2DConditionModel')),
+    'vae': ('vae', 'diffusion_pytorch_model', ('AutoencoderKLTemporalDecoder', 'AutoencoderKL')),
+    'clip_image': ('image_encoder', 'model', ('CLIPVisionModelWithProjection',)),
+    'clip_text': ('text_encoder', 'model', ('CLIPTextModel', 'CLIPTextModelWithProjection')),
+}
+PIPELINES = {
+    'StableVideoDiffusionPipeline': ('image-to-video', ('unet', 'vae', 'clip_image')),
+    'StableDiffusionPipeline': ('text-to-image', ('unet', 'vae', 'clip_text')),
+}
+TEXT_TO_VIDEO = ('text-to-video', ('unet', 'vae', 'clip_text'))  # diffusers has no pipeline for it
+
+
+def read_json(path):
+  """The dict of a JSON file; BadInput if it is missing or damaged."""
+  try:
+    return json.loads(pathlib.Path(path).read_text())
+  except FileNotFoundError:
+    raise BadInput(f'{path} is missing: download the folder again') from None
+  except ValueError as error:
+    raise BadInput(f'{path} is not JSON ({error}): download it again') from None
+
+
+def kind_of(folder):
+  """(kind, networks) of a folder, by the class that its files name; BadInput for other classes."""
+  folder = pathlib.Path(folder)
+  if folder.is_file():
+    raise BadInput(f'{folder} is a file: from-diffusers takes a folder, from-sgm a file')
+  if not folder.is_dir():
+    raise BadInput(f'{folder} is not a folder: check the path')
+  if (folder / 'model_index.json').is_file():
+    name = read_json(folder / 'model_index.json').get('_class_name')
+    if name not in PIPELINES:
+      raise BadInput(f'{folder} holds a {name}: give the folder of a {" or a ".join(PIPELINES)}')
+    return PIPELINES[name]
+  if (folder / 'unet').is_dir() and (folder / 'text_encoder').is_dir():
+    return TEXT_TO_VIDEO
+  raise BadInput(f'{folder} has no model_index.json: give the folder of a '
+                 f'{" or a ".join(PIPELINES)}')
+
+
+def _refuse(where, field, value, wanted):
+  raise BadInput(f'{where} has {field} {value!r}, and svdjax computes {wanted!r} alone: this is '
+                 'another model')
+
+
+def _require(config, where, **fields):
+  """Refuses a config that lists other values than `fields`; a missing field is the default."""
+  for field, wanted in fields.items():
+    if config.get(field, wanted) != wanted:
+      _refuse(where, field, config[field], wanted)
+
+
+def unet_sizes(specs, config, where):
+  """The sizes of a UNet folder."""
+  per_block = config.get('transformer_layers_per_block', 1)
+  if {*(per_block if isinstance(per_block, list) else [per_block])} != {1}:
+    _refuse(where, 'transformer_layers_per_block', per_block, 1)
+  video = config['_class_name'] == 'UNetSpatioTemporalConditionModel'
+  if not video:
+    _require(config, where, norm_num_groups=32, norm_eps=1e-5, act_fn='silu', freq_shift=0,
+             flip_sin_to_cos=True, center_input_sample=False, mid_block_scale_factor=1,
+             only_cross_attention=False, downsample_padding=1, resnet_time_scale_shift='default')
+  heads = config.get('num_attention_heads') or config.get('attention_head_dim')
+  found = sizes.unet(specs, 'diffusers', heads or (5, 10, 20, 20))
+  return found | dict(groups=32, norm_eps='diffusers' if video else 'sgm', remat='none')
+
+
+def vae_sizes(specs, config, where):
+  """The sizes of an autoencoder folder."""
+  _require(config, where, norm_num_groups=32, act_fn='silu', shift_factor=None,
+           mid_block_add_attention=True)
+  return sizes.vae(specs, 'diffusers') | dict(
+      groups=32, scale=config.get('scaling_factor', 0.18215), remat='none')
+
+
+def clip_image_sizes(specs, config, where):
+  """The sizes of an image encoder folder."""
+  # transformers leaves fields out that have its defaults.
+  if config.get('hidden_act', 'quick_gelu') != 'gelu':
+    _refuse(where, 'hidden_act', config.get('hidden_act', 'quick_gelu'), 'gelu')
+  _require(config, where, layer_norm_eps=1e-5)
+  return sizes.clip_image(specs, 'diffusers', config.get('num_attention_heads', 12))
+
+
+def clip_text_sizes(specs, config, where):
+  """The sizes of a text encoder folder."""
+  if config.get('hidden_act', 'quick_gelu') != 'gelu':
+    _refuse(where, 'hidden_act', config.get('hidden_act', 'quick_gelu'), 'gelu')
+  _require(config, where, layer_norm_eps=1e-5)
+  return sizes.clip_text(specs, config.get('num_attention_heads', 8))
+
+
+SIZES = {'unet': unet_sizes, 'vae': vae_sizes, 'clip_image': clip_image_sizes,
+         'clip_text': clip_text_sizes}
+
+
+def component(folder, network):
+  """One component folder as (config.json, store.Network)."""
+  name, stem, classes = COMPONENTS[network]
+  path = pathlib.Path(folder) / name
+  if not path.is_dir():
+    raise BadInput(f'{folder} has no {name} folder: download it again')
+  config = read_json(path / 'config.json')
+  made = config.get('_class_name', (config.get('architectures') or [classes[0]])[0])
+  if made not in classes:
+    raise BadInput(f'{path} holds a {made}: give a model whose {name} is a {" or a ".join(classes)}')
+  source = weights.Weights(weights.find(path, stem))
+  unused = table.UNUSED['diffusers']
+  names = [n for n in source.specs if not any(re.fullmatch(p, n) for p in unused)]
+  source = source.select({mapping.spelling(n, network): n for n in names})
+  found = SIZES[network](source.specs, config, path)
+  return config, store.network(network, found, source, 'diffusers', path)
+
+
+def sampling(folder, kind):
+  """(precondition, (smallest, largest sigma)) of the scheduler's config."""
+  path = pathlib.Path(folder) / 'scheduler' / 'scheduler_config.json'
+  config = read_json(path)
+  prediction = config.get('prediction_type', 'epsilon')
+  if kind == 'text-to-image':
+    if prediction not in ('epsilon', 'v_prediction'):
+      _refuse(path, 'prediction_type', prediction, 'v_prediction')
+    return {'epsilon': 'eps', 'v_prediction': 'v_discrete'}[prediction], (0.002, 700.)
+  for field, wanted in (('prediction_type', 'v_prediction'), ('timestep_type', 'continuous')):
+    if config.get(field) != wanted:
+      _refuse(path, field, config.get(field), wanted)
+  low, high = config.get('sigma_min'), config.get('sigma_max')
+  return 'edm_v', (low or 0.002, high or 700.)
+
+
+def convert(folder, path, dtype=None, preset=None):
+  """Writes the svdjax checkpoint of a diffusers folder.
+
+  Args:
+    folder: a saved pipeline, or components of a text-to-video model.
+    path: folder to write.
+    dtype: 'float32', 'bfloat16', 'float16', or None for that of the files.
+    preset: a name in presets.PRESETS; by default told by sizes and frames.
+
+  Raises:
+    BadInput: the folder is not of a model that svdjax has, or damaged; see `store`.
+  """
+  kind, names = kind_of(folder)
+  precondition, sigmas = sampling(folder, kind)
+  configs, networks = {}, {}
+  for name in names:
+    configs[name], networks[name] = component(folder, name)
+  unet = networks['unet'].sizes
+  frames = configs['unet'].get('num_frames', 25)
+  preset = preset or of_model(
+      frames, unet['vector_dim'], configs['unet'].get('addition_time_embed_dim', 256))
+  dtype = store.dtype_of(dtype, [n.source for n in networks.values()])
+  config = recipe.config(kind, {n: x.sizes for n, x in networks.items()}, dtype, preset, sigmas,
+                         precondition)
+  if kind != 'text-to-image' and PRESETS[preset].frames != frames:
+    config.data.frames = frames
+  assets = None
+  if 'clip_text' in names:
+    tokenizer = Tokenizer.load(pathlib.Path(folder) / 'tokenizer')
+    assets = tokenizer.save
+  store.write_checkpoint(path, config, networks, dtype, assets)

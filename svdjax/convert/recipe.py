@@ -1,0 +1,38 @@
+"""The config.json of a converted checkpoint: what sampling from it and starting from it need."""
+
+from ml_collections import ConfigDict
+
+from svdjax.presets import PRESETS
+
+PIPELINES = ('image-to-video', 'text-to-video', 'text-to-image')
+# Of text models: SD 2.1's discrete grid, and guidance of the paper's evaluation (recipe 1.0).
+TEXT = dict(steps=25, guidance='constant', guidance_min=1., guidance_max=7., decode_chunk=14)
+
+
+def config(kind, model, dtype, preset=None, sigmas=(0.002, 700.), precondition='edm_v'):
+  """The config of a converted checkpoint.
+
+  Args:
+    kind: one of PIPELINES.
+    model: {network: its sizes}.
+    dtype: numpy dtype of the weights; 16-bit weights are computed with in bfloat16.
+    preset: name of the released model that an image-to-video model is sampled like.
+    sigmas: smallest and largest noise level of sampling.
+    precondition: of the denoiser, a name in precondition.PRECONDITIONS.
+  """
+  chosen = PRESETS[preset] if preset else PRESETS['svd']
+  video, text = kind != 'text-to-image', kind != 'image-to-video'
+  settings = chosen.settings | (TEXT if text else {})
+  size = {name: settings.pop(name) for name in ('frames', 'height', 'width')}
+  c = ConfigDict()
+  c.task, c.scale, c.seed = 'denoising', 'full', 0
+  c.model = {name: dict(sizes) for name, sizes in model.items()}
+  c.data = dict(size if video else size | dict(frames=1, height=512, width=512), fps=(chosen.fps,))
+  c.train = dict(dtype='float32' if dtype == 'float32' else 'bfloat16')
+  c.diffusion = dict(precondition=precondition, sigma='lognormal' if video else 'discrete')
+  c.conditioning = dict(
+      context='text' if text else 'image', concat='' if text else 'first_frame',
+      scalars=chosen.scalars if video and model['unet']['vector_dim'] else ())
+  c.sample = settings | dict(sampler='euler', sigma_min=sigmas[0], sigma_max=sigmas[1])
+  c.preset = preset if kind == 'image-to-video' else ''
+  return c

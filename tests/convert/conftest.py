@@ -1,0 +1,33 @@
+"""The small released-like models of world.py, as files."""
+
+import importlib.util
+import pathlib
+
+import pytest
+
+from svdjax.convert import from_diffusers
+
+PATH = pathlib.Path(__file__).with_name('world.py')
+
+
+@pytest.fixture(scope='session')
+def world():
+  """The module world.py."""
+  spec = importlib.util.spec_from_file_location('world', PATH)
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module
+
+
+@pytest.fixture(scope='session')
+def folder(world, tmp_path_factory):
+  """A StableVideoDiffusionPipeline folder with drawn fp32 weights."""
+  return world.write_folder(tmp_path_factory.mktemp('diffusers') / 'video', world.VIDEO)
+
+
+@pytest.fixture(scope='session')
+def converted(folder, tmp_path_factory):
+  """The svdjax checkpoint of `folder`."""
+  path = tmp_path_factory.mktemp('converted') / 'video'
+  from_diffusers.convert(folder, path)
+  return path

@@ -1,0 +1,291 @@
+"""The conversion command: bitwise both ways, and what it refuses."""
+
+import json
+import shutil
+import tracemalloc
+
+import ml_dtypes
+import numpy as np
+import pytest
+from safetensors import numpy as st
+
+from svdjax import checkpoint
+from svdjax.convert import __main__ as command
+from svdjax.convert import to_sgm
+from svdjax.core import weights
+from svdjax.core.errors import BadInput
+
+DTYPES = {'float32': np.float32, 'bfloat16': ml_dtypes.bfloat16, 'float16': np.float16}
+
+
+def run(*arguments):
+  command.main([str(a) for a in arguments])
+
+
+def loaded(path):
+  return {n: np.asarray(x) for n, x in checkpoint.load(path)[1].items()}
+
+
+def assert_same(first, second, dtype=np.float32):
+  """Same names, and bitwise the same values after the cast."""
+  assert first.keys() == second.keys()
+  for name, array in first.items():
+    assert second[name].dtype == dtype, name
+    assert array.astype(dtype).tobytes() == second[name].tobytes(), name
+
+
+@pytest.fixture(scope='module')
+def single(converted, tmp_path_factory):
+  """The single file of the converted model."""
+  file = tmp_path_factory.mktemp('sgm') / 'model.safetensors'
+  run('to-sgm', converted, file)
+  return file
+
+
+def test_a_folder_becomes_a_checkpoint_with_all_its_tensors(world, converted):
+  params = loaded(converted)
+  for network, sizes in world.VIDEO.items():
+    expected = {f'{network}/{n}': x for n, x in world.params(network, sizes).items()}
+    assert_same(expected, {n: x for n, x in params.items() if n.startswith(f'{network}/')})
+  config = checkpoint.load_config(converted)
+  assert config.model.to_dict() == world.VIDEO
+  assert (config.data.frames, config.preset, config.conditioning.context) == (3, 'svd', 'image')
+
+
+@pytest.mark.parametrize('dtype', DTYPES)
+@pytest.mark.parametrize('way', ['diffusers', 'sgm'])
+def test_out_and_in_again_is_bitwise_the_same(converted, tmp_path, way, dtype):
+  out = tmp_path / 'out.safetensors'
+  run(f'to-{way}', converted, out, '--dtype', dtype)
+  run(f'from-{way}', out, tmp_path / 'in')
+  assert_same(loaded(converted), loaded(tmp_path / 'in'), DTYPES[dtype])
+  before, after = (checkpoint.load_config(p).to_dict() for p in (converted, tmp_path / 'in'))
+  assert after.pop('train')['dtype'] == ('float32' if dtype == 'float32' else 'bfloat16')
+  assert before.pop('train') and before == after
+
+
+def test_from_one_layout_to_the_other_is_the_reference_mapping(world, folder, single):
+  """A few tensors through both conversions against the files themselves."""
+  unet = st.load_file(folder / 'unet' / 'diffusion_pytorch_model.safetensors')
+  vae = st.load_file(folder / 'vae' / 'diffusion_pytorch_model.safetensors')
+  clip = st.load_file(folder / 'image_encoder' / 'model.safetensors')
+  file = st.load_file(single)
+  sgm = lambda name: file['model.diffusion_model.' + name]
+  np.testing.assert_array_equal(
+      unet['down_blocks.1.resnets.0.temporal_res_block.conv1.weight'],
+      sgm('input_blocks.3.0.time_stack.in_layers.2.weight'))
+  np.testing.assert_array_equal(
+      unet['up_blocks.1.attentions.1.temporal_transformer_blocks.0.ff_in.net.2.bias'],
+      sgm('output_blocks.3.1.time_stack.0.ff_in.net.2.bias'))
+  np.testing.assert_array_equal(
+      vae['encoder.mid_block.attentions.0.to_v.weight'],
+      file['conditioner.embedders.3.encoder.encoder.mid.attn_1.v.weight'][:, :, 0, 0])
+  layer = 'vision_model.encoder.layers.1.self_attn.'
+  np.testing.assert_array_equal(
+      np.concatenate([clip[f'{layer}{p}_proj.bias'] for p in 'qkv']),
+      file['conditioner.embedders.0.open_clip.model.visual.transformer.resblocks.1.'
+           'attn.in_proj_bias'])
+  np.testing.assert_array_equal(clip['visual_projection.weight'].T,
+                                file['conditioner.embedders.0.open_clip.model.visual.proj'])
+
+
+def test_the_first_stage_has_an_encoder_without_quant_conv(single):
+  """ComfyUI encodes with it: quant_conv(conv_out(x)) is one convolution."""
+  file = st.load_file(single)
+  mine, other = 'first_stage_model.', 'conditioner.embedders.3.encoder.'
+  assert f'{mine}quant_conv.weight' not in file
+  np.testing.assert_array_equal(file[f'{mine}encoder.conv_in.weight'],
+                                file[f'{other}encoder.conv_in.weight'])
+  taps = file[f'{other}encoder.conv_out.weight'][:, :, 1, 1]
+  both = file[f'{other}quant_conv.weight'][:, :, 0, 0] @ taps
+  np.testing.assert_allclose(file[f'{mine}encoder.conv_out.weight'][:, :, 1, 1], both, atol=1e-6)
+
+
+def test_folding_is_applying_one_after_the_other():
+  rng = np.random.default_rng(0)
+  w, b, q, c = (rng.standard_normal(s) for s in ((8, 5, 3, 3), (8,), (8, 8, 1, 1), (8,)))
+  patch = rng.standard_normal((5, 3, 3))
+  weight, bias = to_sgm.folded(w, b, q, c)
+  one = np.einsum('oihw,ihw->o', w, patch) + b
+  np.testing.assert_allclose(np.einsum('pihw,ihw->p', weight, patch) + bias, q[:, :, 0, 0] @ one + c)
+
+
+def test_a_moving_average_in_the_file_is_taken_unless_raw(world, single, tmp_path):
+  file = st.load_file(single)
+  unet = {n: x for n, x in file.items() if n.startswith('model.')}
+  file |= {'model_ema.' + n.removeprefix('model.').replace('.', ''): x + 1
+           for n, x in unet.items()}
+  file['model_ema.num_updates'] = np.array(3)
+  st.save_file(file, tmp_path / 'f.safetensors', weights.Weights([single]).metadata)
+  run('from-sgm', tmp_path / 'f.safetensors', tmp_path / 'ema')
+  run('from-sgm', tmp_path / 'f.safetensors', tmp_path / 'raw', '--raw')
+  ema, raw = loaded(tmp_path / 'ema'), loaded(tmp_path / 'raw')
+  for name, array in raw.items():
+    np.testing.assert_array_equal(ema[name], array + 1 if name.startswith('unet/') else array)
+
+
+@pytest.fixture(scope='module')
+def workdir(world, converted, tmp_path_factory):
+  """A workdir as training leaves it: raw weights are the average plus one."""
+  from svdjax import state
+  path = tmp_path_factory.mktemp('trained') / 'w'
+  path.mkdir()
+  shutil.copy(converted / 'config.json', path)
+  params = checkpoint.load(converted)[1]
+  unet = {n: x for n, x in params.items() if n.startswith('unet/')}
+  checkpoint.save_params(path / 'frozen', {n: x for n, x in params.items() if n not in unet})
+  saved = checkpoint.Checkpoints(path, 1)
+  raw = {n: x + 1 for n, x in unet.items()}
+  saved.save(state.State(np.int32(7), raw, unet, {'count': np.zeros(1)}), {'next_index': 0})
+  saved.close()
+  return path
+
+
+@pytest.mark.parametrize('way', ['diffusers', 'sgm'])
+def test_a_trained_workdir_gives_its_average_or_raw_weights(workdir, converted, tmp_path, way):
+  for flags, added in (((), 0), (('--raw',), 1)):
+    out = tmp_path / f'{added}.safetensors'
+    run(f'to-{way}', workdir, out, *flags)
+    run(f'from-{way}', out, tmp_path / f'back{added}')
+    back = loaded(tmp_path / f'back{added}')
+    for name, array in loaded(converted).items():
+      np.testing.assert_array_equal(back[name], array + added * name.startswith('unet/'))
+
+
+def test_the_model_card_tells_where_the_weights_come_from(workdir, tmp_path):
+  run('to-diffusers', workdir, tmp_path / 'out')
+  card = (tmp_path / 'out' / 'README.md').read_text()
+  assert 'step 7' in card and 'StableVideoDiffusionPipeline' in card and '"norm_eps"' in card
+  assert card.startswith('---\nlibrary_name: diffusers\npipeline_tag: image-to-video\n')
+
+
+def spoil(folder, change):
+  """Rewrites the UNet of a folder with its tensors changed."""
+  file = folder / 'unet' / 'diffusion_pytorch_model.safetensors'
+  tensors = st.load_file(file)
+  change(tensors)
+  st.save_file(tensors, file)
+
+
+def misshape(tensors):
+  tensors['conv_out.weight'] = tensors['conv_out.weight'][..., :2].copy()
+
+
+BROKEN = {
+    'missing': (lambda f: spoil(f, lambda t: t.pop('mid_block.attentions.0.norm.bias')),
+                'unet: mid_block.attentions.0.norm.bias is missing'),
+    'extra': (lambda f: spoil(f, lambda t: t.update({'lora.up': np.ones(2, np.float32)})),
+              'unet: lora.up has no place'),
+    'misshapen': (lambda f: spoil(f, misshape),
+                  r'conv_out.weight has shape \(4, 32, 3, 2\) where \(4, 32, 3, 3\) is needed'),
+    'truncated': (lambda f: (f / 'vae' / 'diffusion_pytorch_model.safetensors').write_bytes(
+        (f / 'vae' / 'diffusion_pytorch_model.safetensors').read_bytes()[:-4]), 'is truncated'),
+    'empty': (lambda f: (f / 'vae' / 'diffusion_pytorch_model.safetensors').write_bytes(b''),
+              'is truncated or no safetensors'),
+    'pickle': (lambda f: (f / 'unet' / 'diffusion_pytorch_model.safetensors').rename(
+        f / 'unet' / 'diffusion_pytorch_model.bin'), 'is a pickle.*never opened'),
+    'class': (lambda f: (f / 'model_index.json').write_text('{"_class_name": "FluxPipeline"}'),
+              'holds a FluxPipeline'),
+    'component': (lambda f: shutil.rmtree(f / 'image_encoder'), 'has no image_encoder folder'),
+    'component class': (lambda f: edit(f / 'vae' / 'config.json', _class_name='AutoencoderDC'),
+                        'vae holds a AutoencoderDC'),
+    'activation': (lambda f: edit(f / 'image_encoder' / 'config.json', hidden_act='quick_gelu'),
+                   "hidden_act 'quick_gelu'"),
+    'depth': (lambda f: edit(f / 'unet' / 'config.json', transformer_layers_per_block=2),
+              'transformer_layers_per_block 2'),
+    'prediction': (lambda f: edit(f / 'scheduler' / 'scheduler_config.json',
+                                  prediction_type='epsilon'), "prediction_type 'epsilon'"),
+    'no index': (lambda f: (f / 'model_index.json').unlink(), 'has no model_index.json'),
+    'json': (lambda f: (f / 'unet' / 'config.json').write_text('{'), 'config.json is not JSON'),
+}
+
+
+def edit(path, **fields):
+  path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+
+
+@pytest.mark.parametrize('fault', BROKEN)
+def test_broken_folders_are_refused_in_one_sentence(folder, tmp_path, fault):
+  change, message = BROKEN[fault]
+  broken = shutil.copytree(folder, tmp_path / 'broken')
+  change(broken)
+  with pytest.raises(BadInput, match=message) as refusal:
+    run('from-diffusers', broken, tmp_path / 'out')
+  assert '\n' not in str(refusal.value) and not (tmp_path / 'out').exists()
+
+
+def test_broken_single_files_are_refused(single, tmp_path):
+  tensors, metadata = st.load_file(single), weights.Weights([single]).metadata
+  name = 'first_stage_model.decoder.conv_in.weight'
+  for change, message in (
+      (lambda t: t.pop(name), f'{name} is missing'),
+      (lambda t: t.update({'model.diffusion_model.x': np.ones(1, np.float32)}), 'x has no place'),
+      (lambda t: t.update({name: t[name][:2].copy()}), f'{name} has shape'),
+      (lambda t: [t.pop(n) for n in list(t) if 'quant_conv' in n], 'quant_conv.weight is missing')):
+    changed = dict(tensors)
+    change(changed)
+    st.save_file(changed, tmp_path / 'f.safetensors', metadata)
+    with pytest.raises(BadInput, match=message):
+      run('from-sgm', tmp_path / 'f.safetensors', tmp_path / 'out')
+  pickle = tmp_path / 'model.ckpt'
+  pickle.write_bytes(b'cos\nsystem\n')
+  for source, message in ((pickle, 'is a pickle'), (tmp_path, 'is a folder: from-sgm takes'),
+                          (tmp_path / 'none.safetensors', 'is not a file')):
+    with pytest.raises(BadInput, match=message):
+      run('from-sgm', source, tmp_path / 'out')
+  with pytest.raises(BadInput, match='is a file: from-diffusers takes a folder'):
+    run('from-diffusers', single, tmp_path / 'out')
+
+
+def test_a_full_disk_is_noticed_before_writing(folder, converted, tmp_path, monkeypatch):
+  monkeypatch.setattr(shutil, 'disk_usage', lambda _: shutil._ntuple_diskusage(9, 8, 1000))
+  for way, source in (('from-diffusers', folder), ('to-diffusers', converted), ('to-sgm', converted)):
+    with pytest.raises(BadInput, match='GiB free and .* GiB are to be written'):
+      run(way, source, tmp_path / 'out.safetensors')
+  assert not list(tmp_path.iterdir())
+
+
+def test_what_exists_is_never_replaced(folder, converted, single, tmp_path):
+  for way, source, out in (('from-diffusers', folder, converted), ('to-sgm', converted, single),
+                           ('to-diffusers', converted, folder)):
+    with pytest.raises(BadInput, match='exists already'):
+      run(way, source, out)
+  with pytest.raises(BadInput, match='does not end in .safetensors'):
+    run('to-sgm', converted, tmp_path / 'x.ckpt')
+
+
+def test_values_beyond_float16_are_refused_and_leave_nothing(folder, tmp_path):
+  large = shutil.copytree(folder, tmp_path / 'large')
+  spoil(large, lambda t: t.update({'conv_out.bias': np.full(4, 1e6, np.float32)}))
+  with pytest.raises(BadInput, match='conv_out.bias has values beyond the range of float16'):
+    run('from-diffusers', large, tmp_path / 'out', '--dtype', 'float16')
+  assert [p.name for p in tmp_path.iterdir()] == ['large']
+  run('from-diffusers', large, tmp_path / 'out', '--dtype', 'bfloat16')
+
+
+@pytest.mark.parametrize('name, changes, message', [
+    ('temporal', {'model.unet.temporal': 'attention'}, 'temporal layers "attention"'),
+    ('groups', {'model.vae.groups': 8}, 'normalises vae in 8 groups'),
+    ('task', {'task': 'autoencoding'}, 'of task autoencoding')])
+def test_models_that_pytorch_does_not_have(converted, tmp_path, name, changes, message):
+  path = shutil.copytree(converted, tmp_path / name)
+  config = checkpoint.load_config(path)
+  config.update_from_flattened_dict(changes)
+  (path / 'config.json').write_text(json.dumps(config.to_dict()))
+  for way in ('to-diffusers', 'to-sgm'):
+    with pytest.raises(BadInput, match=message):
+      run(way, path, tmp_path / 'out.safetensors')
+
+
+@pytest.mark.parametrize('way', ['from-diffusers', 'to-diffusers', 'to-sgm'])
+def test_memory_stays_far_below_a_component(world, folder, converted, tmp_path, way):
+  """Tensors pass through one by one; the largest component here is the UNet of 5 MB."""
+  largest = sum(np.prod(s) * 4 for s in world.mapping('unet', world.VIDEO['unet']).theirs.values())
+  source, out = (folder if way == 'from-diffusers' else converted), tmp_path / 'o.safetensors'
+  run(way, source, out)  # what is imported and cached once
+  shutil.rmtree(out) if out.is_dir() else out.unlink()
+  tracemalloc.start()
+  run(way, source, out)
+  peak = tracemalloc.get_traced_memory()[1]
+  tracemalloc.stop()
+  assert peak < 1.3 * largest
