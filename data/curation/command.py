@@ -138,6 +138,15 @@ def main(argv=None):
   places = ledger.Places(args.output, settings.digest())
   export.check_writable(places.manifest)
   sources = find_sources(args, places)
+  try:
+    _work(args, places, settings, sources, rules, specs)
+  except OSError as error:
+    raise BadInput(f'output {args.output} cannot be written ({error}): make room there and run the '
+                   'command again, it goes on') from error
+
+
+def _work(args, places, settings, sources, rules, specs):
+  """The whole of a run: sources to clips, answers, decisions, shards and report."""
   runner = make_runner(args)
   collected = run.collect(places, settings, sources, runner)
   clips, failed = annotation.annotate(places, collected, specs, runner)

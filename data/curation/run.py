@@ -98,9 +98,8 @@ def collect(places, settings, sources, runner):
   job = functools.partial(source_lib.curate, places, settings)
   for (source, source_id), result in _map(runner, job, todo, 'curating', _hours):
     if isinstance(result, engine.Broken):
-      failure = Failure(source.uri, 'decode', result.code, result.message).row()
-      result = {'source_id': source_id, 'seconds': 0.0, 'facts': None, 'cuts': [], 'closed': [],
-                'clips': [], 'failures': [failure]}
+      failure = Failure(source.uri, 'decode', result.code, result.message)
+      result = source_lib.nothing(source_id, failure)
       ledger.write(places.source(source_id), result)
     rows[source_id] = result
   for source_id, row in rows.items():
