@@ -47,11 +47,15 @@ class View:
     folder: where its files lie.
     captions: image, video and merged caption so far, "" where there is none.
     seconds: its length.
+    uri: its source.
+    start: where in the source it starts, in seconds.
   """
   clip_id: str
   folder: str
   captions: tuple
   seconds: float
+  uri: str
+  start: float
 
   @property
   def path(self):
