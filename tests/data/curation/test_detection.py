@@ -101,10 +101,10 @@ def test_text_is_told_from_texture():
   assert max(area(kind, seed) for kind in ('pan', 'toy') for seed in range(6)) < 0.02
 
 
-@pytest.mark.parametrize('frames', [3, 5])
+@pytest.mark.parametrize('frames', [3, 4])
 def test_a_fast_fade_is_closed_to_its_ends(frames):
   """Its steps look like cuts; the last one need not, and what follows it is still faded."""
-  a, b = (reel.texture(seed, 108, 192).astype(np.float32) for seed in (1, 2))
+  a, b = reel.texture(1, 108, 192).astype(np.float32), np.zeros((108, 192, 3), np.float32)
   share = np.clip((np.arange(40) - 10) / (frames + 1), 0, 1)
   cascade = cuts.Cascade([(0.0, 10.0)])
   for t, s in enumerate(share):
