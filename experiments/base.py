@@ -50,6 +50,7 @@ def get_base(scale):
   c.data.captions = (0.5, 0.25, 0.25)  # image, video, merged caption (recipe 2.1)
   c.data.drop_text = 0.
   c.data.cache = scale != 'full'  # decoded frames stay in memory
+  c.data.max_damaged = 0.001  # share of records that may be unreadable before a run ends (ours)
   c.data.threads = 16 if scale == 'full' else 2
 
   c.train = ml_collections.ConfigDict()

@@ -1,7 +1,8 @@
 """Training batches: a pure function of (seed, step) over the records on disk (law 3).
 
 config.data says what a clip is: `frames` at one of `fps`, of height × width pixels. Records that
-cannot give such a clip (damaged, too short) are passed over for the next one and counted.
+cannot give such a clip (damaged, too short) are passed over for the next one and counted; more than
+a share `max_damaged` of damaged ones ends the run.
 """
 
 import contextlib
@@ -43,14 +44,19 @@ class Clips:
     seed: of random choices within a clip (window, frame rate, crop, caption).
     tokenize: list of captions -> int32 [n context]; None leaves tokens out.
 
+  Attributes:
+    skipped: {record: why it gives no clip}, of those that were tried.
+    damaged: of these, the numbers of those that cannot be read.
+
   Raises:
-    BadInput: no such data, or (on use) not one usable record among MAX_SKIPS in a row.
+    BadInput: no such data, or (on use) not one usable record among MAX_SKIPS in a row, or more than
+      the share data.max_damaged are damaged (one always may be).
   """
 
   def __init__(self, data, split, seed, tokenize=None):
     self.data, self.seed, self.tokenize = data, seed, tokenize
     self.source = records(data.source, split)
-    self.cache, self.lock, self.skipped = {}, threading.Lock(), {}
+    self.cache, self.lock, self.skipped, self.damaged = {}, threading.Lock(), {}, set()
 
   def __len__(self):
     return len(self.source)
@@ -88,10 +94,21 @@ class Clips:
       try:
         return self._cut(at, np.random.default_rng((self.seed, draw)))
       except (BadInput, RuntimeError) as error:
-        with self.lock:
-          self.skipped.setdefault(at, f'record {at}: {error}')
+        self._pass_over(at, error)
     raise BadInput(f'{skips + 1} records in a row of {self.data.source} give no clip; '
                    f'{self.skipped[index]}')
+
+  def _pass_over(self, at, error):
+    """Counts a record that gives no clip; raises BadInput if too many are damaged."""
+    with self.lock:
+      self.skipped.setdefault(at, f'record {at}: {error}')
+      if isinstance(error, (video.VideoError, RuntimeError)):
+        self.damaged.add(at)
+      found = sorted(self.damaged)
+    if len(found) > max(1, self.data.max_damaged * len(self)):
+      raise BadInput(f'{len(found)} of {len(self)} records of {self.data.source} are damaged, more '
+                     f'than {self.data.max_damaged:.2%}: {self.skipped[found[0]]}; make the data '
+                     'again, or raise config.data.max_damaged')
 
   def _cut(self, index, rng):
     data = self.data
