@@ -44,6 +44,7 @@ def get_base(scale):
 
   c.data = ml_collections.ConfigDict()
   c.data.source = ''  # a folder made by data.toyworld, data.shard or data.curate
+  c.data.latents = ''  # a folder made of it by data.encode, read in its place while training
   c.data.frames, (c.data.height, c.data.width) = 1, sizes.RESOLUTIONS[scale]['high']
   c.data.fps = sizes.FPS[scale]  # frame rates drawn uniformly (ours: not published)
   c.data.crop = 'center'

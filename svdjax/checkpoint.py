@@ -27,7 +27,7 @@ from svdjax.core.faults import say
 logging.getLogger('absl').setLevel(logging.ERROR)
 # Fields that may change when a workdir is resumed; any other change is refused.
 CHANGEABLE = ('train.steps', 'train.log_every', 'checkpoint.', 'sample.', 'data.threads',
-              'data.cache', 'data.max_damaged', 'data.source', 'init_from')
+              'data.cache', 'data.max_damaged', 'data.source', 'data.latents', 'init_from')
 
 
 def save_params(directory, params):

@@ -18,7 +18,7 @@ from svdjax.core.params import select
 from svdjax.core.progress import Progress
 from svdjax.core.skips import Skips
 from svdjax.core.stop import Stop
-from svdjax.inputs import pipeline
+from svdjax.inputs import encoded, pipeline
 from svdjax.models.tokenizer import Tokenizer
 from svdjax.tasks import parts as parts_lib
 from svdjax.validate import check_config, check_memory
@@ -102,7 +102,8 @@ def prepare(config, workdir, ledger):
   handoff.adopt(config, workdir)
   parts = parts_lib.build(config.model)
   tokenizer = tokenizer_for(config, workdir)
-  clips = pipeline.Clips(config.data, 'train', config.seed, tokenizer)
+  clips = encoded.Clips(config) if config.data.latents else pipeline.Clips(
+      config.data, 'train', config.seed, tokenizer)
   clips.clip(0, 0)
   if preview.wanted(config):
     preview.held_out(config, tokenizer)
@@ -122,14 +123,17 @@ def prepare(config, workdir, ledger):
     say(f'resuming {workdir} at step {int(state.step)}')
     ledger.to('init')
   # Committed to a device from the start: a step that changed this would be compiled twice.
-  state, frozen = jax.device_put((state, frozen), jax.local_devices()[0])
+  state = jax.device_put(state, jax.local_devices()[0])
+  if config.data.latents:
+    frozen = jax.device_get(frozen)  # for previews alone
+    clips.check_networks(handoff.encoder_digests(frozen))
+  else:
+    frozen = jax.device_put(frozen, jax.local_devices()[0])
   return Run(parts, tokenizer, clips, saved, state, frozen, data)
 
 
 def train(config, workdir, began=None):
-  """Trains one stage in `workdir`, or goes on where an earlier run of it ended.
-
-  SIGTERM ends it early, saved.
+  """Trains one stage in `workdir`, or goes on where an earlier run (or SIGTERM) ended it.
 
   Args:
     config: a resolved experiment.
@@ -152,7 +156,8 @@ def train(config, workdir, began=None):
       return {}
     say(parameter_overview(run.state.params | run.frozen, set(run.state.params)))
     step_fn = jax.jit(state_lib.make_step(config, run.parts), donate_argnums=0)
-    check_memory(config, step_fn, run.state, run.frozen)
+    check_memory(config, step_fn, run.state, run.frozen,
+                 run.clips.like(config.train.batch_size) if config.data.latents else None)
     with contextlib.closing(Log(workdir)) as log, Progress(
         config.train.steps, start, workdir.name) as bar:
       row = _loop(config, run, step_fn, log, bar, stop, ledger)

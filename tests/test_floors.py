@@ -22,8 +22,8 @@ FLOORS = [
     ['state'],
     ['checkpoint', 'generate'],
     ['handoff', 'preview', 'validate', 'convert', 'annotate', 'saving'],
-    ['train', 'sample', 'evaluate', 'plan'],
-    ['main', 'demo', 'goodput'],
+    ['train', 'sample', 'evaluate', 'plan', 'encoding'],
+    ['main', 'demo', 'goodput', 'encode'],
 ]
 FLOOR = {place: i for i, places in enumerate(FLOORS) for place in places}
 EXTRAS = {'data.curation.beam': 'apache_beam'}  # modules that need a package of an extra
