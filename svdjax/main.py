@@ -14,7 +14,7 @@ import sys
 
 from absl import flags
 
-from svdjax.core import platform
+from svdjax.core import ledger, platform
 from svdjax.core.errors import BadInput, run_command
 
 EXAMPLE = '--config experiments/i2v_14f.py:tiny --workdir DIR'
@@ -103,7 +103,7 @@ def main():
   platform.configure()
   parse(sys.argv)
   from svdjax import train
-  train.train(flags.FLAGS.config, flags.FLAGS.workdir)
+  train.train(flags.FLAGS.config, flags.FLAGS.workdir, ledger.process_start())
 
 
 if __name__ == '__main__':
