@@ -21,8 +21,9 @@ FLOORS = [
     ['optim'],
     ['state'],
     ['checkpoint', 'generate'],
-    ['handoff', 'preview', 'validate', 'convert', 'annotate'],
-    ['train', 'sample', 'evaluate', 'plan'],
+    ['handoff', 'preview', 'validate', 'convert', 'annotate', 'sampling',
+     'features'],
+    ['train', 'sample', 'evaluate', 'measure', 'plan'],
     ['main', 'demo'],
 ]
 FLOOR = {place: i for i, places in enumerate(FLOORS) for place in places}
