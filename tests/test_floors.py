@@ -21,8 +21,8 @@ FLOORS = [
     ['optim'],
     ['state'],
     ['checkpoint', 'generate'],
-    ['handoff', 'preview', 'validate', 'convert', 'annotate', 'saving'],
-    ['train', 'sample', 'evaluate', 'plan', 'encoding'],
+    ['handoff', 'preview', 'validate', 'convert', 'annotate', 'saving', 'sampling', 'features'],
+    ['train', 'sample', 'evaluate', 'measure', 'plan', 'encoding'],
     ['main', 'demo', 'goodput', 'encode'],
 ]
 FLOOR = {place: i for i, places in enumerate(FLOORS) for place in places}
