@@ -20,18 +20,19 @@ from ml_collections import ConfigDict
 import numpy as np
 import orbax.checkpoint as ocp
 
-from svdjax.core import weights
+from svdjax.core import distributed, weights
 from svdjax.core.errors import BadInput
 from svdjax.state import State
 
 logging.getLogger('absl').setLevel(logging.ERROR)
 # Fields that may change when a workdir is resumed; any other change is refused.
 CHANGEABLE = ('train.steps', 'train.log_every', 'checkpoint.', 'sample.', 'data.threads',
-              'data.cache', 'data.source', 'init_from')
+              'data.cache', 'data.source', 'init_from', 'mesh.')
 
 
 def _abstract(tree):
-  return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), tree)
+  return jax.tree.map(
+      lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), tree)
 
 
 class Checkpoints:
@@ -64,7 +65,7 @@ class Checkpoints:
     self.manager.wait_until_finished()
 
   def restore(self, like):
-    """The latest state and data position, or None; `like` is a State of the right shapes."""
+    """The latest state and data position, or None; `like` is a State of shapes and shardings."""
     step = self.manager.latest_step()
     if step is None:
       return None
@@ -195,10 +196,11 @@ def _flat(tree, prefix=''):
 def make_workdir(workdir):
   """Creates the folder; raises BadInput if it cannot be written."""
   workdir = pathlib.Path(workdir)
+  probe = workdir / f'.writable-{jax.process_index()}'
   try:
     workdir.mkdir(parents=True, exist_ok=True)
-    (workdir / '.writable').touch()
-    (workdir / '.writable').unlink()
+    probe.touch()
+    probe.unlink()
   except OSError as error:
     raise BadInput(f'workdir {workdir} cannot be written ({error.strerror}): choose another '
                    '--workdir') from None
@@ -219,9 +221,11 @@ def write_config(workdir, config):
     if changed:
       raise BadInput(f'workdir {workdir} was trained with another config '
                      f'({"; ".join(changed[:4])}): use a new workdir or the old values')
-  temporary = file.with_suffix('.tmp')
-  temporary.write_text(text)
-  os.replace(temporary, file)
+  if distributed.first():
+    temporary = file.with_suffix('.tmp')
+    temporary.write_text(text)
+    os.replace(temporary, file)
+  distributed.meet('config')
 
 
 def copy_assets(source, workdir):

@@ -5,7 +5,9 @@ from typing import Callable, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from svdjax.core import mesh
 from svdjax.core.errors import BadInput
 from svdjax.core.rng import fold_name
 from svdjax.diffusion import guidance, precondition, sampler, sigmas
@@ -107,7 +109,7 @@ def build(config, parts, chosen):
     else:
       uncond = cond
     uncond = without_image(config, uncond, jnp.ones(cond.context.shape[0], bool))
-    return jax.tree.map(lambda u, c: jnp.concatenate([u, c]), uncond, cond)
+    return jax.tree.map(lambda u, c: mesh.constrain(jnp.concatenate([u, c])), uncond, cond)
 
   @jax.jit
   def step(params, given, x, sigma, sigma_next, key):
@@ -118,11 +120,13 @@ def build(config, parts, chosen):
       both = denoise(jnp.concatenate([x, x]), jnp.concatenate([sigma, sigma]))
       return guidance.guide(*jnp.split(both, 2), scale)
 
-    return sampler.STEPS[chosen.sampler](guided, x, sigma, sigma_next, key, churn)
+    return mesh.constrain(
+        sampler.STEPS[chosen.sampler](guided, x, sigma, sigma_next, key, churn))
 
   @jax.jit
   def decode(params, x):
-    return latents.to_uint8(latents.decode(parts, params, x, chosen.decode_chunk or None))
+    frames = latents.decode(parts, params, x, chosen.decode_chunk or None)
+    return mesh.constrain(latents.to_uint8(frames))
 
   unit = 2 ** (len(config.model.vae.channels) - 1)
   shape = (chosen.frames, chosen.height // unit, chosen.width // unit,
@@ -148,8 +152,8 @@ def run(generator, params, inputs, key, progress=None):
   x = sampler.initial_noise(
       fold_name(key, 'noise'), (clips,) + generator.shape, generator.sigmas)
   # Committed like what a step returns, or the second step would be compiled again.
-  x = jax.device_put(x, given.context.sharding)
-  levels = jnp.asarray(generator.sigmas)
+  x = mesh.place(x, given.context.sharding)
+  levels = np.asarray(generator.sigmas, np.float32)
   for i in range(len(levels) - 1):
     x = generator.step(params, given, x, levels[i], levels[i + 1],
                        jax.random.fold_in(fold_name(key, 'churn'), i))

@@ -11,17 +11,19 @@ from importlib import metadata
 from typing import NamedTuple
 
 import jax
+import numpy as np
 
 from svdjax import checkpoint, handoff, preview, state as state_lib
+from svdjax.core import distributed, mesh as mesh_lib
 from svdjax.core.errors import BadInput
-from svdjax.core.log import Log
+from svdjax.core.log import Log, NoLog
 from svdjax.core.overview import parameter_overview
 from svdjax.core.params import select
 from svdjax.core.progress import Progress
 from svdjax.inputs import pipeline
 from svdjax.models.tokenizer import Tokenizer
 from svdjax.tasks import parts as parts_lib
-from svdjax.validate import check_config, check_memory
+from svdjax.validate import check_config, check_memory, check_mesh
 
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'grain', 'numpy', 'av')
 
@@ -45,33 +47,42 @@ def tokenizer_for(config, workdir):
   """
   if 'clip_text' not in config.model:
     return None
+  assets = pathlib.Path(workdir) / 'assets'
+  if distributed.first():
+    _write_tokenizer(config, workdir, assets)
+  distributed.meet('tokenizer')
+  return Tokenizer.load(assets)
+
+
+def _write_tokenizer(config, workdir, assets):
   for source in handoff.sources(config.init_from):
     checkpoint.copy_assets(source, workdir)
-  assets = pathlib.Path(workdir) / 'assets'
   if not (assets / 'vocab.json').is_file():
     if config.task != 'contrastive':
       raise BadInput(f'init_from {config.init_from} brings no tokenizer (assets/vocab.json): name the '
                      'workdir of the CLIP stage too')
     Tokenizer.train(pipeline.captions(config.data), config.model.clip_text.vocab,
                     config.model.clip_text.context).save(assets)
-  return Tokenizer.load(assets)
 
 
-def initial_state(config, parts, workdir):
+def initial_state(config, parts, workdir, mesh):
   """A fresh or handed-over state and the frozen parameters, which are stored in the workdir.
 
   Returns:
     (State, frozen {name: array}).
   """
   start = handoff.start(config, parts)
-  print(start.report, file=sys.stderr)
+  distributed.say(start.report)
   trained, frozen = select(start.params, tuple(config.train.trainable))
   if frozen:
-    checkpoint.save_params(pathlib.Path(workdir) / 'frozen', frozen)
-  return jax.jit(lambda p: state_lib.create(config, p))(trained), frozen
+    checkpoint.save_params(pathlib.Path(workdir) / 'frozen', jax.tree.map(np.asarray, frozen))
+  where = mesh_lib.shardings(mesh, jax.eval_shape(lambda p: state_lib.create(config, p), trained))
+  trained = mesh_lib.place(trained, where.params)
+  create = jax.jit(lambda p: state_lib.create(config, p), out_shardings=where)
+  return create(trained), frozen
 
 
-def restored_state(config, parts, workdir, saved):
+def restored_state(config, parts, workdir, saved, mesh):
   """The latest saved state, its frozen parameters and where the data was.
 
   Returns:
@@ -80,9 +91,7 @@ def restored_state(config, parts, workdir, saved):
   frozen = {}
   if (pathlib.Path(workdir) / 'frozen').is_dir():
     frozen = checkpoint.load_params(pathlib.Path(workdir) / 'frozen')
-  trained, _ = select(parts.shapes, tuple(config.train.trainable))
-  like = jax.eval_shape(lambda p: state_lib.create(config, p), trained)
-  state, data = saved.restore(like)
+  state, data = saved.restore(state_lib.shapes(config, parts, mesh)[0])
   return state, frozen, data
 
 
@@ -103,6 +112,7 @@ class Run(NamedTuple):
   state: state_lib.State
   frozen: dict
   data: dict  # where the data was
+  mesh: jax.sharding.Mesh
 
 
 def prepare(config, workdir):
@@ -112,6 +122,8 @@ def prepare(config, workdir):
   over as they are.
   """
   check_config(config)
+  mesh = mesh_lib.make(config.mesh)
+  check_mesh(config, mesh)
   handoff.require_sources(config, workdir)
   checkpoint.make_workdir(workdir)
   handoff.adopt(config, workdir)
@@ -126,17 +138,18 @@ def prepare(config, workdir):
     config.model.vae.scale = handoff.latent_scale(config, parts, workdir, batch)
     parts = parts_lib.build(config.model)
   checkpoint.write_config(workdir, config)
-  (workdir / 'environment.json').write_text(json.dumps(environment(), indent=2))
+  if distributed.first():
+    (workdir / 'environment.json').write_text(json.dumps(environment(), indent=2))
   saved = checkpoint.Checkpoints(workdir, config.checkpoint.keep)
   if saved.latest_step() is None:
-    state, frozen = initial_state(config, parts, workdir)
+    state, frozen = initial_state(config, parts, workdir, mesh)
     data = {'next_index': 0}
   else:
-    state, frozen, data = restored_state(config, parts, workdir, saved)
-    print(f'resuming {workdir} at step {int(state.step)}', file=sys.stderr)
-  # Committed to a device from the start: a step that changed this would be compiled twice.
-  state, frozen = jax.device_put((state, frozen), jax.local_devices()[0])
-  return Run(parts, tokenizer, clips, saved, state, frozen, data)
+    state, frozen, data = restored_state(config, parts, workdir, saved, mesh)
+    distributed.say(f'resuming {workdir} at step {int(state.step)}')
+  # Placed from the start: a step that changed this would be compiled twice.
+  state, frozen = mesh_lib.place((state, frozen), mesh_lib.shardings(mesh, (state, frozen)))
+  return Run(parts, tokenizer, clips, saved, state, frozen, data, mesh)
 
 
 def train(config, workdir):
@@ -156,13 +169,13 @@ def train(config, workdir):
   run = prepare(config, workdir)
   start = int(run.state.step)
   if start >= config.train.steps:
-    print(f'{workdir} has finished its {config.train.steps} steps', file=sys.stderr)
+    distributed.say(f'{workdir} has finished its {config.train.steps} steps')
     return {}
-  print(parameter_overview(run.state.params | run.frozen, set(run.state.params)), file=sys.stderr)
-  step_fn = jax.jit(state_lib.make_step(config, run.parts), donate_argnums=0)
+  distributed.say(parameter_overview(run.state.params | run.frozen, set(run.state.params)))
+  step_fn = state_lib.compiled(config, run.parts, run.mesh)
   check_memory(config, step_fn, run.state, run.frozen)
-  with contextlib.closing(Log(workdir)) as log, Progress(
-      config.train.steps, start, workdir.name) as bar:
+  with contextlib.closing(Log(workdir) if distributed.first() else NoLog()) as log, Progress(
+      config.train.steps, start, workdir.name) as bar, jax.set_mesh(run.mesh):
     row = _loop(config, run, step_fn, log, bar)
   run.saved.close()
   if skipped := run.clips.skipped:
@@ -175,8 +188,9 @@ def _loop(config, run, step_fn, log, bar):
   """Save and evaluate before stepping, so that a step number always names one state."""
   state, last, row, since = run.state, config.train.steps, {}, time.monotonic()
   start = int(state.step)
+  own = mesh_lib.rows(run.mesh, config.train.batch_size)
   batches = pipeline.batches(run.clips, config.train.batch_size, run.data['next_index'],
-                             config.data.threads)
+                             config.data.threads, own)
   for step in range(start, last + 1):
     due = lambda every: step == last or every and step % every == 0 and step > start
     if due(config.checkpoint.every):
@@ -187,11 +201,13 @@ def _loop(config, run, step_fn, log, bar):
     if step == last:
       return row
     numbers = state_lib.numbers_at(config, step)
-    state, metrics = step_fn(state, run.frozen, next(batches), numbers)
+    batch = mesh_lib.global_batch(run.mesh, next(batches), config.train.batch_size, own)
+    state, metrics = step_fn(state, run.frozen, batch, numbers)
     if (step + 1) % config.train.log_every == 0 or step in (start, last - 1):
       row = fetch(metrics)
       if not math.isfinite(row['loss']):
         raise RuntimeError(f'loss is {row["loss"]} at step {step + 1}: lower config.optim.lr')
       seconds, since = time.monotonic() - since, time.monotonic()
       log.write_scalars(step + 1, row | {'seconds': seconds})
-    bar.update(step + 1, {'loss': row['loss']})
+    if distributed.first():
+      bar.update(step + 1, {'loss': row['loss']})

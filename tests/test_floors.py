@@ -22,8 +22,9 @@ FLOORS = [
     ['state'],
     ['checkpoint', 'generate'],
     ['handoff', 'preview', 'validate', 'convert', 'annotate'],
-    ['train', 'sample', 'evaluate', 'plan'],
+    ['train', 'sample', 'evaluate'],
     ['main', 'demo'],
+    ['plan'],
 ]
 FLOOR = {place: i for i, places in enumerate(FLOORS) for place in places}
 EXTRAS = {'data.curation.beam': 'apache_beam'}  # modules that need a package of an extra
