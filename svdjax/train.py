@@ -173,7 +173,7 @@ def train(config, workdir):
     return {}
   distributed.say(parameter_overview(run.state.params | run.frozen, set(run.state.params)))
   step_fn = state_lib.compiled(config, run.parts, run.mesh)
-  check_memory(config, step_fn, run.state, run.frozen)
+  check_memory(config, run.parts, run.state, run.frozen, run.mesh)
   with contextlib.closing(Log(workdir) if distributed.first() else NoLog()) as log, Progress(
       config.train.steps, start, workdir.name) as bar, jax.set_mesh(run.mesh):
     row = _loop(config, run, step_fn, log, bar)

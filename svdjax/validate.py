@@ -3,9 +3,9 @@
 import jax
 import jax.numpy as jnp
 
-from svdjax.core import mesh as mesh_lib
+from svdjax.core import mesh as mesh_lib, share
 from svdjax.core.errors import BadInput
-from svdjax.core.memory import available_bytes, peak_bytes
+from svdjax.core.memory import available_bytes, peak_bytes, peak_of
 from svdjax.diffusion import precondition
 from svdjax import generate, state
 from svdjax.generate import check_size
@@ -93,10 +93,14 @@ def abstract_batch(config):
   return batch
 
 
-def check_memory(config, step, initial, frozen):
+def check_memory(config, parts, initial, frozen, mesh):
   """Raises BadInput if the training step is predicted not to fit in memory, with the numbers."""
-  predicted = peak_bytes(step, initial, frozen, abstract_batch(config),
-                         state.numbers_at(config, 0))
+  sizes = dict(mesh.shape)
+  jaxpr = share.trace(state.make_step(config, parts), sizes, initial, frozen,
+                      abstract_batch(config), state.numbers_at(config, 0))
+  predicted = peak_of(jaxpr, share.of_values((initial.params, frozen), sizes))
+  if mesh.devices.flat[0].platform == 'cpu':  # devices of a host share its memory
+    predicted *= len(mesh.local_devices)
   require(predicted, f'a training step with batch_size {config.train.batch_size} and '
           f'{config.data.frames} frames of {config.data.height}x{config.data.width}',
           'lower config.train.batch_size or config.data.frames, raise config.train.accumulate, '

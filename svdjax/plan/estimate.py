@@ -4,12 +4,8 @@ import collections
 import math
 from typing import NamedTuple
 
-import jax
-from jax.sharding import AbstractMesh, AxisType
-import numpy as np
-
 from svdjax import state as state_lib
-from svdjax.core import mesh as mesh_lib
+from svdjax.core import mesh as mesh_lib, share
 from svdjax.core.errors import BadInput
 from svdjax.core.memory import nbytes, peak_of
 from svdjax.plan import cost
@@ -64,54 +60,18 @@ def sizes_of(config, chips):
     raise BadInput(f'config.mesh of data={config.mesh.data} x fsdp={config.mesh.fsdp} x '
                    f'frame={config.mesh.frame} does not make {chips} chips: change one of them')
   sizes = {'data': chips // fixed, 'fsdp': config.mesh.fsdp, 'frame': config.mesh.frame}
-  check_mesh(config, abstract(sizes))
+  check_mesh(config, share.abstract(sizes))
   check_split(config)
   return sizes
 
 
-def abstract(sizes):
-  """A mesh of no devices, for tracing."""
-  return AbstractMesh(tuple(sizes.values()), tuple(sizes),
-                      axis_types=(AxisType.Auto,) * len(sizes))
-
-
 def trace(config, sizes):
-  """The jaxpr of a training step on a mesh of these sizes, and its State and frozen parameters."""
+  """The jaxpr of a training step on a mesh of these sizes, its State and frozen parameters."""
   parts = parts_lib.build(config.model)
-  shapes = state_lib.shapes(config, parts, abstract(sizes))
-  bare = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), shapes)
-  with jax.sharding.use_abstract_mesh(abstract(sizes)):
-    jaxpr = jax.make_jaxpr(state_lib.make_step(config, parts))(
-        *bare, abstract_batch(config), state_lib.numbers_at(config, 0)).jaxpr
-  return jaxpr, shapes
-
-
-def splits(shapes, fsdp):
-  """{shape: over how many chips} of parameters, and of those that layers see: one of a stack."""
-  found = {}
-  for x in jax.tree.leaves(shapes):
-    for shape in (x.shape, x.shape[1:]):
-      found[shape] = fsdp if mesh_lib.spec(shape, fsdp) else 1
-  return {shape: n for shape, n in found.items() if len(shape) > 1}
-
-
-def share(tree, fsdp):
-  """Bytes of a tree of parameters on one chip."""
-  return sum(nbytes(x) / (fsdp if mesh_lib.spec(x.shape, fsdp) else 1)
-             for x in jax.tree.leaves(tree))
-
-
-def local(weights):
-  """aval -> its bytes on one chip: fp32 parameters and gradients split by fsdp, weights in the
-  dtype of layers gathered, all else split over all chips."""
-  chips = math.prod(weights.mesh.values())
-
-  def size(aval):
-    whole = nbytes(aval)
-    if whole and aval.shape in weights.splits:
-      return whole / weights.splits[aval.shape] if aval.dtype == np.float32 else whole
-    return whole / chips
-  return size
+  shapes = state_lib.shapes(config, parts, share.abstract(sizes))
+  step = state_lib.make_step(config, parts)
+  numbers = state_lib.numbers_at(config, 0)
+  return share.trace(step, sizes, *shapes, abstract_batch(config), numbers), shapes
 
 
 def estimate(config, topology):
@@ -122,10 +82,12 @@ def estimate(config, topology):
   """
   sizes = sizes_of(config, topology.count)
   jaxpr, (state, frozen) = trace(config, sizes)
-  weights = cost.Weights(splits((state.params, frozen), sizes['fsdp']), sizes)
-  counted, fsdp = cost.count(jaxpr, weights, topology.chip.lanes), sizes['fsdp']
-  peak = peak_of(jaxpr, local(weights))
-  params, ema = share((state.params, frozen), fsdp), share((state.ema, state.opt), fsdp)
+  fsdp, all_params = sizes['fsdp'], (state.params, frozen)
+  weights = cost.Weights(share.splits(all_params, fsdp), sizes)
+  counted = cost.count(jaxpr, weights, topology.chip.lanes)
+  peak = peak_of(jaxpr, share.of_values(all_params, sizes))
+  params = share.of_params(all_params, fsdp)
+  ema = share.of_params((state.ema, state.opt), fsdp)
   moved = counted.collectives + gradients(state.params, sizes)
   return timed(Plan(params, ema, peak - params - ema, counted.flops / topology.count,
                     0., dict(moved), 0., 0.), counted, topology)
