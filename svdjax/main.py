@@ -14,7 +14,7 @@ import sys
 
 from absl import flags
 
-from svdjax.core import distributed, platform
+from svdjax.core import distributed, ledger, platform
 from svdjax.core.errors import BadInput, run_command
 
 EXAMPLE = '--config experiments/i2v_14f.py:tiny --workdir DIR'
@@ -110,7 +110,7 @@ def main():
   given = flags.FLAGS
   distributed.initialize(given.distributed, given.coordinator, given.processes, given.process)
   from svdjax import train
-  train.train(flags.FLAGS.config, flags.FLAGS.workdir)
+  train.train(flags.FLAGS.config, flags.FLAGS.workdir, ledger.process_start())
 
 
 if __name__ == '__main__':

@@ -19,6 +19,9 @@ def check_config(config):
   if not config.data.source:
     raise BadInput('config.data.source is not set: make toy data with `python -m data.toyworld '
                    '--output toy` and pass --config.data.source=toy')
+  if config.data.latents and config.task != 'denoising':
+    raise BadInput(f'config.data.latents is for denoising stages, not for task {config.task}: leave '
+                   'it out')
   for name, value in (('train.steps', config.train.steps),
                       ('train.batch_size', config.train.batch_size),
                       ('train.accumulate', config.train.accumulate),
@@ -93,12 +96,14 @@ def abstract_batch(config):
   return batch
 
 
-def check_memory(config, parts, initial, frozen, mesh):
-  """Raises BadInput if the training step is predicted not to fit in memory, with the numbers."""
-  sizes = dict(mesh.shape)
-  jaxpr = share.trace(state.make_step(config, parts), sizes, initial, frozen,
-                      abstract_batch(config), state.numbers_at(config, 0))
-  predicted = peak_of(jaxpr, share.of_values((initial.params, frozen), sizes))
+def check_memory(config, parts, initial, frozen, mesh, batch=None):
+  """Raises BadInput if the training step is predicted not to fit in memory, with the numbers.
+
+  `batch` is one like those of training, by default the shapes of `abstract_batch`.
+  """
+  jaxpr = share.trace(state.make_step(config, parts), dict(mesh.shape), initial, frozen,
+                      batch or abstract_batch(config), state.numbers_at(config, 0))
+  predicted = peak_of(jaxpr, share.of_values((initial.params, frozen), dict(mesh.shape)))
   if mesh.devices.flat[0].platform == 'cpu':  # devices of a host share its memory
     predicted *= len(mesh.local_devices)
   require(predicted, f'a training step with batch_size {config.train.batch_size} and '

@@ -21,9 +21,9 @@ FLOORS = [
     ['optim'],
     ['state'],
     ['checkpoint', 'generate'],
-    ['handoff', 'preview', 'validate', 'convert', 'annotate'],
-    ['train', 'sample', 'evaluate'],
-    ['main', 'demo'],
+    ['handoff', 'preview', 'validate', 'convert', 'annotate', 'saving'],
+    ['train', 'sample', 'evaluate', 'encoding'],
+    ['main', 'demo', 'goodput', 'encode'],
     ['plan'],
 ]
 FLOOR = {place: i for i, places in enumerate(FLOORS) for place in places}

@@ -1,9 +1,8 @@
 """Several processes, each with its own devices, as one run: start, meet, speak with one voice."""
 
-import sys
-
 import jax
 
+from svdjax.core import faults
 from svdjax.core.errors import BadInput
 
 
@@ -47,7 +46,7 @@ def first():
 def say(text):
   """Prints to stderr, from the first process alone."""
   if first():
-    print(text, file=sys.stderr)
+    faults.say(text)
 
 
 def meet(name):
