@@ -41,6 +41,7 @@ def arguments(argv=None):
       help='of the camera in each frame; default: one turn (SV3D_p)')
   add('--dtype', choices=('float32', 'bfloat16'), help="of the UNet; default: the checkpoint's")
   sampling.add_arguments(add)
+  add('--split-frames', type=int, default=1, metavar='N', help='devices that share one clip')
   add('--decoder', help='workdir whose autoencoder decodes instead, e.g. the temporal decoder')
   add('--lora', help='LoRA file (diffusers or PEFT names) to add to the UNet')
   add('--lora-scale', type=float, default=1., help='how much of it')
@@ -164,6 +165,7 @@ def main(argv=None):
   check(args)
   platform.configure()
   from svdjax import checkpoint, generate
+  from svdjax.core import mesh
   from svdjax.core.progress import Progress
   from svdjax.core.rng import key_of
   from svdjax.validate import check_sampling_memory
@@ -174,12 +176,12 @@ def main(argv=None):
   if args.dtype:
     config.train.dtype = args.dtype
   inputs, fps = inputs_of(args, config, chosen, tokenizer)
-  check_sampling_memory(config, parts, params, chosen, inputs)
-  began = time.monotonic()
-  generator = generate.build(config, parts, chosen)
-  with Progress(chosen.steps, 0, 'sampling') as bar:
-    videos = np.asarray(generate.run(generator, params, inputs, key_of(args.seed, 'sample'),
-                                     bar.update))
+  with mesh.use({'data': 1, 'fsdp': 1, 'frame': args.split_frames}):
+    check_sampling_memory(config, parts, params, chosen, inputs)
+    began, generator = time.monotonic(), generate.build(config, parts, chosen)
+    with Progress(chosen.steps, 0, 'sampling') as bar:
+      videos = np.asarray(generate.run(generator, params, inputs, key_of(args.seed, 'sample'),
+                                       bar.update))
   if is_orbit(config):  # the last view is the given one
     last = np.uint8(np.round((inputs['image'] + 1) * 127.5))[:, None]
     videos = np.concatenate([videos[:, :-1], last], axis=1)

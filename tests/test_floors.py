@@ -22,8 +22,9 @@ FLOORS = [
     ['state'],
     ['checkpoint', 'generate'],
     ['handoff', 'preview', 'validate', 'convert', 'annotate', 'saving', 'sampling', 'features'],
-    ['train', 'sample', 'evaluate', 'measure', 'plan', 'encoding'],
+    ['train', 'sample', 'evaluate', 'measure', 'encoding'],
     ['main', 'demo', 'goodput', 'encode'],
+    ['plan'],
 ]
 FLOOR = {place: i for i, places in enumerate(FLOORS) for place in places}
 EXTRAS = {'data.curation.beam': 'apache_beam'}  # modules that need a package of an extra
