@@ -46,7 +46,7 @@ def _film(path, height, width, seconds):
     stream.height, stream.width, stream.pix_fmt = height, width, 'yuv420p'
     for i in range(max(1, seconds // 5)):
       shot = reel.Shot('pan', 5, i, 0.03)
-      for frame in reel.film(shot, 5 * FPS, height, width, FPS):
+      for frame in reel.pan(shot, 5 * FPS, height, width, FPS):
         container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format='rgb24')))
     container.mux(stream.encode())
 
