@@ -35,8 +35,9 @@ def plugins(monkeypatch):
 
 
 @pytest.fixture
-def impatient(monkeypatch):
-  monkeypatch.setattr(engine, 'make', functools.partial(engine.make, patience=2.0))
+def hurry(monkeypatch):
+  """hurry(): from now on a worker is taken to hang after seconds."""
+  return lambda: monkeypatch.setattr(engine, 'make', functools.partial(engine.make, patience=4.0))
 
 
 def every(records, output):
@@ -51,9 +52,10 @@ def failures(output):
 @pytest.mark.parametrize('how, workers', [('raise', '0'), ('rows', '0'), ('field', '0'),
                                           ('die', '1'), ('hang', '1')])
 def test_a_broken_answer_costs_its_clip_alone(how, workers, videos, tmp_path, command, records,
-                                              impatient):
+                                              hurry):
   options = ['--preset', 'none', '--workers', workers]
   command(videos, tmp_path, *options)
+  hurry()
   bad = sorted(every(records, tmp_path))[3]
   command(videos, tmp_path, *options, '--annotate', f'plugins:Plugin,how={how},bad={bad}')
   for clip_id, entry in every(records, tmp_path).items():
