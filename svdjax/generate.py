@@ -49,8 +49,16 @@ def settings(config, **changes):
   for name in ('frames', 'steps'):
     if getattr(result, name) < 1:
       raise BadInput(f'{name} must be at least 1, not {getattr(result, name)}')
+  check_frames(config, result.frames)
   check_size(config, result.height, result.width)
   return result
+
+
+def check_frames(config, frames):
+  """Raises BadInput where no frame is left to make between a first and a last one."""
+  if config.conditioning.concat == 'masked' and frames < 3:
+    raise BadInput(f'frames {frames} leave none between the first and the last, which are given: '
+                   'use at least 3')
 
 
 def check_size(config, height, width):
@@ -102,7 +110,8 @@ def build(config, parts, chosen):
     """inputs as of `conditioning.conditions`, plus 'empty_tokens' -> [uncond ‖ cond] Conditions."""
     cond = conditions(config, parts, params, inputs, chosen.frames, key)
     if config.conditioning.context == 'text':
-      empty = inputs | {'tokens': inputs['empty_tokens']}
+      empty = inputs | {n: inputs['empty_tokens'] for n in ('tokens', 'temporal_tokens')
+                        if n in inputs}
       uncond = conditions(config, parts, params, empty, chosen.frames, key)
     else:
       uncond = cond
@@ -131,6 +140,11 @@ def build(config, parts, chosen):
 
 
 def run(generator, params, inputs, key, progress=None):
+  """Samples and decodes one clip for each entry of `inputs`, see `sample`: uint8 [b t h w 3]."""
+  return generator.decode(params, sample(generator, params, inputs, key, progress))
+
+
+def sample(generator, params, inputs, key, progress=None):
   """Samples one clip for each entry of `inputs`.
 
   Args:
@@ -141,12 +155,14 @@ def run(generator, params, inputs, key, progress=None):
     progress: called with the number of finished steps.
 
   Returns:
-    uint8 [b t h w 3].
+    Scaled latents [b t h w z].
   """
   clips = jax.tree.leaves(inputs)[0].shape[0]
   given = generator.prepare(params, inputs, fold_name(key, 'image_noise'))
   x = sampler.initial_noise(
       fold_name(key, 'noise'), (clips,) + generator.shape, generator.sigmas)
+  if given.known is not None:  # [uncond ‖ cond], alike
+    x = x.at[:, :given.known.shape[1]].add(given.known[:clips])
   # Committed like what a step returns, or the second step would be compiled again.
   x = jax.device_put(x, given.context.sharding)
   levels = jnp.asarray(generator.sigmas)
@@ -156,4 +172,4 @@ def run(generator, params, inputs, key, progress=None):
     if progress:
       x.block_until_ready()
       progress(i + 1)
-  return generator.decode(params, x)
+  return x

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import jax
 
 from svdjax import checkpoint, handoff, preview, state as state_lib
+from svdjax.convert import lora
 from svdjax.core.errors import BadInput
 from svdjax.core.log import Log
 from svdjax.core.overview import parameter_overview
@@ -165,6 +166,8 @@ def train(config, workdir):
       config.train.steps, start, workdir.name) as bar:
     row = _loop(config, run, step_fn, log, bar)
   run.saved.close()
+  if 'lora' in config.model:
+    lora.export(workdir)
   if skipped := run.clips.skipped:
     print(f'{len(skipped)} records gave no clip and were passed over: '
           f'{"; ".join(list(skipped.values())[:3])}', file=sys.stderr)

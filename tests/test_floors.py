@@ -18,10 +18,11 @@ FLOORS = [
     ['core'],
     ['models', 'diffusion', 'inputs'],
     ['tasks', 'metrics', 'presets'],
+    ['request', 'margins'],
     ['optim'],
     ['state'],
     ['checkpoint', 'generate'],
-    ['handoff', 'preview', 'validate', 'convert', 'annotate'],
+    ['handoff', 'preview', 'validate', 'convert', 'annotate', 'interpolate', 'chain'],
     ['train', 'sample', 'evaluate', 'plan'],
     ['main', 'demo'],
 ]

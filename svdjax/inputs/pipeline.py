@@ -13,7 +13,7 @@ import grain
 import numpy as np
 
 from svdjax.core.errors import BadInput
-from svdjax.inputs import motion, record, video
+from svdjax.inputs import motion, orbit, record, selection, video
 
 MAX_SKIPS = 100  # records in a row that give no clip before the data is called unusable
 
@@ -50,6 +50,8 @@ class Clips:
   def __init__(self, data, split, seed, tokenize=None):
     self.data, self.seed, self.tokenize = data, seed, tokenize
     self.source = records(data.source, split)
+    if 'camera' in data:
+      self.source = selection.filmed(self.source, data.camera, f'data folder {data.source}')
     self.cache, self.lock, self.skipped = {}, threading.Lock(), {}
 
   def __len__(self):
@@ -57,6 +59,8 @@ class Clips:
 
   def slowest(self):
     """The lowest of the frame rates at which the first usable record is long enough."""
+    if 'views' in self.data:
+      return self.data.fps[0]
     return min(self._fitting(self._decoded(int(self.clip(0, 0)['index']))[0]))
 
   def _fitting(self, entry):
@@ -94,6 +98,8 @@ class Clips:
                    f'{self.skipped[index]}')
 
   def _cut(self, index, rng):
+    if 'views' in self.data:
+      return self._around(index, rng)
     data = self.data
     entry, frames = self._decoded(index)
     seconds, fits = self._seconds(entry), self._fitting(entry)
@@ -104,12 +110,29 @@ class Clips:
     start = rng.uniform(0., max(seconds - (data.frames - 1) / fps, 0.))
     chosen = video.sample_indices(
         entry['pts'], entry['timebase_num'] / entry['timebase_den'], start, data.frames, fps)
-    if frames is None:
-      pixels = self._crop(video.decode(entry['video'], chosen), rng)
-    else:
-      pixels = self._crop(frames[chosen], rng)
-    clip = {'video': pixels, 'index': np.int64(index), 'fps': np.float32(fps - 1.),
+    clip = {'video': self._pixels(entry, frames, chosen, rng), 'index': np.int64(index),
+            'fps': np.float32(fps - 1.),
             'motion': np.float32(motion.motion_bucket(entry['motion']))}
+    return self._with_tokens(clip, entry, rng)
+
+  def _around(self, index, rng):
+    """Views of an object from a clip that goes around it, see `inputs.orbit`."""
+    data = self.data
+    entry, frames = self._decoded(index)
+    chosen, elevation = orbit.views(entry, data.frames, data.views == 'orbit', rng)
+    clip = {'video': self._pixels(entry, frames, chosen, rng), 'index': np.int64(index),
+            'fps': np.float32(data.fps[0] - 1.), 'motion': np.float32(127.)}
+    if data.views == 'orbit':
+      clip['elevation'] = np.float32(elevation)
+    return self._with_tokens(clip, entry, rng)
+
+  def _pixels(self, entry, frames, chosen, rng):
+    """The chosen frames, cropped; `frames` are all of them where they are cached."""
+    if frames is None:
+      return self._crop(video.decode(entry['video'], chosen), rng)
+    return self._crop(frames[chosen], rng)
+
+  def _with_tokens(self, clip, entry, rng):
     if self.tokenize is not None:
       clip['tokens'] = self.tokenize([self._caption(entry, rng)])[0]
     return clip

@@ -265,6 +265,8 @@ def test_values_beyond_float16_are_refused_and_leave_nothing(folder, tmp_path):
 
 @pytest.mark.parametrize('name, changes, message', [
     ('temporal', {'model.unet.temporal': 'attention'}, 'temporal layers "attention"'),
+    ('mask', {'model.mask': {'height': 2, 'width': 2, 'channels': 4}}, 'a first and a last frame'),
+    ('lora', {'model.lora': {'rank': 2, 'alpha': 2., 'targets': ['.*']}}, 'merge-lora'),
     ('groups', {'model.vae.groups': 8}, 'normalises vae in 8 groups'),
     ('task', {'task': 'autoencoding'}, 'of task autoencoding')])
 def test_models_that_pytorch_does_not_have(converted, tmp_path, name, changes, message):
