@@ -12,7 +12,7 @@ import ml_collections
 
 from experiments import base, sizes
 
-SHIFT = 0.69
+SHIFT = 0.69  # ln 2
 
 
 def get_config(arg='tiny'):
@@ -24,7 +24,7 @@ def get_config(arg='tiny'):
   kinds = '--kinds object:6,pointer:3,camera:1 --frames 16 --fps 12'
   c.once = (('large', 60, f'-m data.toyworld --output {{runs}}/large --clips 1000 --test-clips 100 '
              f'--height {height} --width {width} {kinds}'),)
-  mean = -1.2 if scale != 'tiny' else 0.8  # of the stage before, experiments/video_pretrain.py
+  mean = -1.2 if scale != 'tiny' else 1.2  # of the stage before, experiments/video_pretrain.py
   arm = lambda shift: base.arm(
       f'experiments/video_pretrain.py:{scale},high', ('video_low',), '{runs}/large',
       (f'data.height={height}', f'data.width={width}', f'diffusion.p_mean={mean + shift}'), 400)
