@@ -26,7 +26,7 @@ def views(entry, count, closed, rng):
   Raises:
     BadInput: too few frames, or a closed orbit without its pose.
   """
-  total, name = entry['num_frames'], f'clip {entry["clip_id"]}'
+  total, name = len(entry['pts']), f'clip {entry["clip_id"]}'
   if total < count:
     raise BadInput(f'{name} has {total} views, fewer than config.data.frames {count}: lower it, or '
                    'render more views')

@@ -24,20 +24,21 @@ class Chosen:
     return self.source[self.kept[index]]
 
 
-def filmed(source, moves, where):
+def filmed(source, moves, where, schema=None):
   """The records of a source whose truth tells one of some camera moves ('none': it stands still).
 
   Args:
     source: serialized records.
     moves: names, as in the truth's {'camera': {'move'}}.
     where: the source's name for messages.
+    schema: of the records.
 
   Raises:
     BadInput: there are none.
   """
   kept, known = [], set()
   for i in range(len(source)):
-    truth = json.loads(record.decode(source[i])['truth'] or '{}')
+    truth = json.loads(record.decode(source[i], schema)['truth'] or '{}')
     move = truth['camera']['move'] if 'camera' in truth and 'azimuth' not in truth else None
     known |= {move} - {None}
     if move in moves:

@@ -79,6 +79,8 @@ CONTEXTS = {'text': (), 'image': ('image',), 'ends': ('image', 'last_image')}  #
 
 def context_tokens(config, parts, params, inputs):
   """The cross-attended tokens [b k e] of an experiment, see `conditions`."""
+  if 'context' in inputs:
+    return inputs['context'].astype(jnp.float32)
   if config.conditioning.context == 'text':
     return text_tokens(parts, params, inputs['tokens'], jnp.float32)
   return image_tokens(parts, params, *(inputs[n] for n in CONTEXTS[config.conditioning.context]))
@@ -86,10 +88,13 @@ def context_tokens(config, parts, params, inputs):
 
 def first_frame(parts, params, inputs, frames, key):
   """The unscaled latent of the image, noised as pixels, beside every frame: [b t h w z]."""
-  image = inputs['image']
-  noisy = image + inputs['cond_aug'][:, None, None, None] * jax.random.normal(key, image.shape)
-  latent = jax.lax.stop_gradient(latents.encode_condition(parts, params, noisy))[:, None]
-  return jnp.broadcast_to(latent, (latent.shape[0], frames) + latent.shape[2:])
+  if 'condition' in inputs:
+    latent = inputs['condition'].astype(jnp.float32)
+  else:
+    image = inputs['image']
+    noisy = image + inputs['cond_aug'][:, None, None, None] * jax.random.normal(key, image.shape)
+    latent = jax.lax.stop_gradient(latents.encode_condition(parts, params, noisy))
+  return jnp.broadcast_to(latent[:, None], (latent.shape[0], frames) + latent.shape[1:])
 
 
 def masked(parts, params, inputs, frames, key):
@@ -121,6 +126,8 @@ def conditions(config, parts, params, inputs, frames, key):
     inputs: 'tokens' [b n]; 'image', 'last_image' [b h w 3] in [-1, 1]; scalars as of
       `embed_scalars`; those that the experiment uses. In sampling also 'temporal_tokens' [b n], a
       caption for temporal layers alone (appendix E.5.4), and 'known' [b k h w z].
+      'context' [b k e] and 'condition' [b h w z], where they are computed already, stand for
+      'tokens' and 'image'.
     frames: t.
     key: of the noise on the conditioning image.
 

@@ -56,7 +56,7 @@ def test_nothing_is_no_object(tmp_path):
 
 
 def entry(views, truth):
-  return {'num_frames': views, 'clip_id': 'x', 'truth': json.dumps(truth) if truth else ''}
+  return {'pts': np.arange(views), 'clip_id': 'x', 'truth': json.dumps(truth) if truth else ''}
 
 
 CIRCLE = {'elevation': 12.5, 'azimuth': [0.]}
