@@ -42,6 +42,7 @@ class Step:
   def __init__(self, config):
     self.config, self.parts = config, parts_lib.build(config.model)
     self.trained, self.frozen = select(random_params(self.parts), tuple(config.train.trainable))
+    self.numbers = state_lib.numbers_at(config, 0)
     rng, d, b = np.random.default_rng(1), config.data, config.train.batch_size
     self.batch = {'video': rng.integers(0, 256, (b, d.frames, d.height, d.width, 3), np.uint8),
                   'fps': np.full(b, 5., np.float32), 'motion': np.linspace(1, 200, b, dtype='f')}
@@ -51,8 +52,7 @@ class Step:
 
   def __call__(self, trained, frozen, batch):
     loss, _, grads = state_lib.gradients(
-        self.config, self.parts, trained, frozen, batch, state_lib.numbers_at(self.config, 0),
-        jax.random.key(3))
+        self.config, self.parts, trained, frozen, batch, self.numbers, jax.random.key(3))
     return loss, grads
 
   def single(self):
@@ -116,7 +116,7 @@ def test_frames_cost_two_exchanges_a_block_and_no_gathered_activations():
   sent = exact.collectives(text)
   activation = 8 * 8 * 16 * 16 * 4 / 8 * 7 / 8  # bytes that a device sends of one [t h w c]
   blocks = 5 + 4  # ResBlocks and transformers
-  assert sent['all-to-all'] == pytest.approx(2 * 2 * blocks * activation, rel=0.35)
+  assert sent['all-to-all'] == pytest.approx(2 * 2 * blocks * activation, rel=0.01)
   assert sent.get('all-gather', 0) < activation
 
 
