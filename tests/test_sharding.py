@@ -52,8 +52,7 @@ class Step:
 
   def __call__(self, trained, frozen, batch):
     loss, _, grads = state_lib.gradients(
-        self.config, self.parts, trained, frozen, batch, self.numbers,
-        jax.random.key(3))
+        self.config, self.parts, trained, frozen, batch, self.numbers, jax.random.key(3))
     return loss, grads
 
   def single(self):
@@ -117,7 +116,7 @@ def test_frames_cost_two_exchanges_a_block_and_no_gathered_activations():
   sent = exact.collectives(text)
   activation = 8 * 8 * 16 * 16 * 4 / 8 * 7 / 8  # bytes that a device sends of one [t h w c]
   blocks = 5 + 4  # ResBlocks and transformers
-  assert sent['all-to-all'] == pytest.approx(2 * 2 * blocks * activation, rel=0.35)
+  assert sent['all-to-all'] == pytest.approx(2 * 2 * blocks * activation, rel=0.01)
   assert sent.get('all-gather', 0) < activation
 
 

@@ -197,10 +197,11 @@ def build(config):
 
 def encode(apply, params, video):
   """Posterior mean and log variance of every frame: [b t h w 3] -> two [b t h/8 w/8 z], unscaled."""
-  video = split.frames(video)
+  alone = video.shape[1] == 1  # a conditioning image is not shared
+  video = video if alone else split.frames(video)
   moments = apply(params, rearrange(video, 'b t h w c -> (b t) h w c'), 'encode')
-  return tuple(split.whole(rearrange(m, '(b t) h w c -> b t h w c', b=video.shape[0]))
-               for m in moments)
+  moments = [rearrange(m, '(b t) h w c -> b t h w c', b=video.shape[0]) for m in moments]
+  return tuple(moments if alone else map(split.whole, moments))
 
 
 def decode(apply, params, latents, chunk=None):

@@ -4,6 +4,9 @@ import collections
 import math
 from typing import NamedTuple
 
+import jax
+import numpy as np
+
 from svdjax import state as state_lib
 from svdjax.core import mesh as mesh_lib, share
 from svdjax.core.errors import BadInput
@@ -65,13 +68,32 @@ def sizes_of(config, chips):
   return sizes
 
 
+def arguments(config, parts, mesh):
+  """What a step on a mesh is called with, as ShapeDtypeStructs: state, frozen parameters, a batch.
+
+  With config.data.latents (any name) the batch is of latents, and frozen networks stay outside.
+  """
+  state, frozen = state_lib.shapes(config, parts, mesh)
+  if not config.data.latents:
+    return state, frozen, abstract_batch(config)
+  b, t, unet, vae = config.train.batch_size, config.data.frames, config.model.unet, config.model.vae
+  unit, shape = 2 ** (len(vae.channels) - 1), jax.ShapeDtypeStruct
+  h, w, z = config.data.height // unit, config.data.width // unit, vae.latent_channels
+  tokens = config.model.clip_text.context if config.conditioning.context == 'text' else 1
+  batch = {'moments': shape((b, t, h, w, 2 * z), np.float16), 'fps': shape((b,), np.float32),
+           'motion': shape((b,), np.float32),
+           'context': shape((b, tokens, unet.context_dim), np.float16)}
+  if config.conditioning.concat:
+    batch |= {'condition': shape((b, h, w, z), np.float16), 'cond_aug': shape((b,), np.float32)}
+  return state, {}, batch
+
+
 def trace(config, sizes):
   """The jaxpr of a training step on a mesh of these sizes, its State and frozen parameters."""
   parts = parts_lib.build(config.model)
-  shapes = state_lib.shapes(config, parts, share.abstract(sizes))
-  step = state_lib.make_step(config, parts)
-  numbers = state_lib.numbers_at(config, 0)
-  return share.trace(step, sizes, *shapes, abstract_batch(config), numbers), shapes
+  shapes = arguments(config, parts, share.abstract(sizes))
+  step, numbers = state_lib.make_step(config, parts), state_lib.numbers_at(config, 0)
+  return share.trace(step, sizes, *shapes, numbers), shapes[:2]
 
 
 def estimate(config, topology):

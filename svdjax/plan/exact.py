@@ -8,6 +8,7 @@ import collections
 import hashlib
 import importlib.util
 import json
+import math
 import os
 import pathlib
 import re
@@ -21,7 +22,6 @@ from svdjax.core import mesh as mesh_lib
 from svdjax.core.errors import BadInput
 from svdjax.plan import estimate
 from svdjax.tasks import parts as parts_lib
-from svdjax.validate import abstract_batch
 
 CACHE = pathlib.Path('~/.cache/svdjax/plan').expanduser()
 KINDS = ('all-gather', 'reduce-scatter', 'all-reduce', 'all-to-all', 'collective-permute')
@@ -90,13 +90,14 @@ def compiled(config, topology):
     devices = topologies.get_topology_desc(platform='tpu', topology_name=topology.name).devices
   mesh = mesh_lib.make(sizes, devices)
   parts = parts_lib.build(config.model)
+  state, frozen, batch = estimate.arguments(config, parts, mesh)
   batch = jax.tree.map(lambda x: jax.ShapeDtypeStruct(
-      x.shape, x.dtype, sharding=mesh_lib.of_clips(mesh)), abstract_batch(config))
+      x.shape, x.dtype, sharding=mesh_lib.of_clips(mesh)), batch)
   numbers = jax.tree.map(lambda x: jax.ShapeDtypeStruct(
       np.shape(x), np.float32, sharding=mesh_lib.replicated(mesh)), state_lib.numbers_at(config, 0))
   with jax.set_mesh(mesh):
     step = state_lib.compiled(config, parts, mesh)
-    return step.lower(*state_lib.shapes(config, parts, mesh), batch, numbers).compile()
+    return step.lower(state, frozen, batch, numbers).compile()
 
 
 def collectives(text):
@@ -125,7 +126,11 @@ def group(line):
     return len(found[1].split(','))
   if found := re.search(r'replica_groups=\[(\d+),(\d+)\]', line):
     return int(found[2])
-  return 2
+  if found := re.search(r"replica_groups=mesh\[(.*?)\] \{(.*?)\}", line):
+    sizes = dict(re.findall(r"'(\w+)'=(\d+)", found[1]))
+    named = re.findall(r"'(\w+)'(?::\(\d+\)(\d+))?", found[2])  # a part of an axis has its own size
+    return math.prod(int(part or sizes[axis]) for axis, part in named)
+  raise ValueError(f'no replica groups in {line.strip()[:200]}')
 
 
 def exact(config, topology):

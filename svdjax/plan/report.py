@@ -1,7 +1,5 @@
 """A plan in words: the table, whether it fits, and what would."""
 
-import math
-
 GIB = 2 ** 30
 RESERVE = 0.95  # of a chip's memory; the rest is the runtime's
 
@@ -46,29 +44,29 @@ def fits(topology, plan):
 
 
 def remedies(config, topology, plan):
-  """What would make a plan fit, most telling first; sentences."""
+  """What would make a plan fit, as sentences; together they do, if the last one says no more."""
   room, found = RESERVE * topology.chip.memory, []
-  clips = config.train.batch_size // config.train.accumulate
   places = topology.count // config.mesh.frame
-  state = plan.parameters + plan.state
+  state, activations = plan.parameters + plan.state, plan.temporary
   if config.mesh.fsdp < places and state > room / 4:
-    found.append(f'config.mesh.fsdp={places}: parameters and state then take about '
-                 f'{gib(state * config.mesh.fsdp / places)} a chip')
+    state *= config.mesh.fsdp / places
+    found.append(f'config.mesh.fsdp={places}: parameters and state then take about {gib(state)}')
   if 'unet' in config.model and config.model.unet.remat != 'full':
-    found.append('config.model.unet.remat=full')
-  if clips > places:
-    most = clips // places
-    need = math.ceil(plan.temporary / max(room - state, plan.temporary / most))
-    pieces = next((n for n in range(need, most + 1) if most % n == 0), most)
-    found.append(f'config.train.accumulate={config.train.accumulate * pieces}: activations then '
-                 f'take about {gib(plan.temporary / pieces)}')
-  if config.data.frames > 1:
-    options = [n for n in range(2, config.data.frames + 1)
-               if config.data.frames % n == 0 and topology.count % n == 0]
-    wider = [n for n in options if n > config.mesh.frame]
-    if clips <= places and wider:
-      found.append(f'config.mesh.frame={wider[0]} with {wider[0] // config.mesh.frame} times the '
-                   'chips: each clip is shared by more of them')
-  if clips <= places and not found:
-    found.append('more chips of this kind with a larger config.mesh.fsdp, or chips with more memory')
+    found.append('config.model.unet.remat=full: activations are computed again backwards')
+  pieces = config.train.batch_size // config.train.accumulate // places
+  if pieces > 1:
+    need = activations / max(room - state, 1)
+    n = next((n for n in range(2, pieces + 1) if pieces % n == 0 and n >= need), pieces)
+    activations /= n
+    found.append(f'config.train.accumulate={config.train.accumulate * n}: activations then take '
+                 f'about {gib(activations)}')
+  if config.task == 'denoising' and not config.data.latents:
+    found.append('config.data.latents: latents computed once leave the autoencoder outside')
+  if state + activations > room and config.data.frames > 1:
+    need = config.mesh.frame * activations / max(room - state, 1)
+    parts = next((n for n in range(2, config.data.frames + 1)
+                  if config.data.frames % n == 0 and n >= need), config.data.frames)
+    found.append(f'config.mesh.frame={parts}: that many chips share a clip')
+  elif state + activations > room:
+    found.append('more chips with a larger config.mesh.fsdp, or chips with more memory')
   return found

@@ -23,7 +23,8 @@ def convolve(x, w, stride=1):
 def test_a_convolution_and_its_gradients_are_counted_as_xla_counts(stride):
   x, w = jnp.ones((2, 8, 12, 4)), jnp.ones((3, 3, 4, 16))
   for function in (lambda x, w: convolve(x, w, stride),
-                   jax.grad(lambda x, w: convolve(x, w, stride).sum(), argnums=(0, 1))):
+                   jax.value_and_grad(
+                       lambda x, w: convolve(x, w, stride).sum(), argnums=(0, 1))):
     xla = jax.jit(function).lower(x, w).cost_analysis()['flops']
     assert counted(function, x, w).flops == pytest.approx(xla, rel=0.02)
 

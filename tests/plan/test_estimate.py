@@ -44,7 +44,7 @@ def test_parameters_and_state_are_the_bytes_of_their_shapes(stage, plans):
 
 
 def test_what_fsdp_splits_every_chip_has_less_of(plans):
-  assert plans['fsdp'].state < 0.4 * plans['data'].state
+  assert plans['fsdp'].state < 0.45 * plans['data'].state
   assert plans['fsdp'].flops == pytest.approx(plans['data'].flops, rel=0.01)
   assert plans['fsdp'].collectives['all-gather'] > 0
   assert 'all-gather' not in plans['data'].collectives
@@ -72,8 +72,24 @@ def test_what_cannot_be_spread_is_refused(stage, change, words):
 def test_what_does_not_fit_says_what_would(stage, plans):
   small = target(8, CHIP._replace(memory=plans['data'].total * 0.6))
   assert not report.fits(small, plans['data']) and report.fits(target(8), plans['data'])
-  ways = report.remedies(stage(), small, plans['data'])
-  assert any('fsdp=8' in way for way in ways) and any('remat=full' in way for way in ways)
+  ways = ' '.join(report.remedies(stage(), small, plans['data']))
+  assert 'fsdp=8' in ways and 'remat=full' in ways and 'data.latents' in ways
+
+
+def test_clips_that_are_too_large_for_a_chip_are_shared(stage, plans):
+  config = stage()
+  config.train.batch_size = 16
+  plan = plans['data']._replace(parameters=0., state=0., temporary=8e9)
+  small = target(8, CHIP._replace(memory=3e9))
+  ways = report.remedies(config, small, plan)
+  assert 'accumulate=2' in ' '.join(ways) and 'config.mesh.frame=2' in ways[-1]
+
+
+def test_latents_leave_the_autoencoder_outside(stage, plans):
+  config = stage()
+  config.data.latents = 'anywhere'
+  plan = estimate.estimate(config, target(8))
+  assert plan.flops < plans['data'].flops and plan.parameters < plans['data'].parameters
 
 
 def test_the_table_names_all_figures(stage, plans):
@@ -95,10 +111,11 @@ def test_the_estimate_is_near_the_compiled_step(stage, mesh, tmp_path, monkeypat
 
 
 def test_collectives_are_read_from_a_program():
-  text = '''
+  text = """
   %a = bf16[64,32]{1,0} all-gather(%x), replica_groups={{0,1,2,3},{4,5,6,7}}, dimensions={0}
   %b = (f32[8]{0}, f32[8]{0}) all-to-all(%y, %z), replica_groups=[4,2]<=[8]
   %c = f32[16]{0} all-reduce(%w), replica_groups=[1,8]<=[8], to_apply=%sum
-  '''
+  %d = f32[4]{0} all-gather(%v), replica_groups=mesh['a'=2,'b'=4] {'b'}, dimensions={0}
+  """
   assert exact.collectives(text) == {
-      'all-gather': 64 * 32 * 2 * 3 / 4, 'all-to-all': 64 / 2, 'all-reduce': 2 * 64 * 7 / 8}
+      'all-gather': 64 * 32 * 2 * 3 / 4 + 16 * 3 / 4, 'all-to-all': 64 / 2, 'all-reduce': 2 * 64 * 7 / 8}
