@@ -41,12 +41,12 @@ def get_config(arg='full'):
         'low': ('image_pretrain', TEMPORAL),
         'scratch': ('an autoencoder and CLIP', ('unet/.*',))}[variant]
     c.data.height, c.data.width = sizes.RESOLUTIONS[scale]['low']
-    c.train.steps = {'full': 150_000, 'small': 4_000, 'tiny': 260}[scale]
+    c.train.steps = {'full': 150_000, 'small': 4_000, 'tiny': 130}[scale]
     c.train.batch_size = {'full': 1536, 'small': 32, 'tiny': 8}[scale]
   else:
     c.handoff.after = 'video_pretrain, variant low'
     c.data.height, c.data.width = sizes.RESOLUTIONS[scale]['mid']
-    c.train.steps = {'full': 100_000, 'small': 4_000, 'tiny': 40}[scale]
+    c.train.steps = {'full': 100_000, 'small': 4_000, 'tiny': 20}[scale]
     c.optim.decay = scale == 'tiny'  # ours: short stages end better with small steps
     c.train.batch_size = {'full': 768, 'small': 32, 'tiny': 8}[scale]
   return c
