@@ -1,9 +1,12 @@
 """How far a long piece of work is: a bar on a terminal, an occasional line elsewhere."""
 
+import contextlib
 import sys
 import time
 
 from tqdm import tqdm
+
+from svdjax.core.faults import say
 
 SECONDS = 10  # between plain lines, unless a tenth of the work was done sooner
 
@@ -27,8 +30,10 @@ class Progress:
     """Moves to `step` finished steps; `metrics`, {name: number}, are only read when shown."""
     if self._bar is None:
       self._line(step, metrics)
-    elif self._bar.update(step - self._bar.n) and metrics:
-      self._bar.set_postfix_str(_short(metrics))
+    else:
+      with contextlib.suppress(OSError):  # the terminal may be gone
+        if self._bar.update(step - self._bar.n) and metrics:
+          self._bar.set_postfix_str(_short(metrics))
 
   def close(self):
     """Leaves the bar where it is."""
@@ -54,7 +59,7 @@ class Progress:
              f'{rate:.3g} {self._unit}/s' if rate >= 1
              else f'{1 / rate:.3g} s/{self._unit.removesuffix("s")}',
              f'{left} left', _short(metrics or {})]
-    print(', '.join(filter(None, parts)), file=sys.stderr, flush=True)
+    say(', '.join(filter(None, parts)))
     self._shown = step, now
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from safetensors import numpy as st
 
-from svdjax import checkpoint
+from svdjax import checkpoint, saving
 from svdjax.convert import __main__ as command
 from svdjax.convert import to_sgm
 from svdjax.core import weights
@@ -139,7 +139,7 @@ def workdir(world, converted, tmp_path_factory):
   params = checkpoint.load(converted)[1]
   unet = {n: x for n, x in params.items() if n.startswith('unet/')}
   checkpoint.save_params(path / 'frozen', {n: x for n, x in params.items() if n not in unet})
-  saved = checkpoint.Checkpoints(path, 1)
+  saved = saving.Checkpoints(path, 1)
   raw = {n: x + 1 for n, x in unet.items()}
   saved.save(state.State(np.int32(7), raw, unet, {'count': np.zeros(1)}), {'next_index': 0})
   saved.close()
