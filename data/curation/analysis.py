@@ -75,13 +75,13 @@ class _Spool:
     return cv2.imdecode(coded, cv2.IMREAD_COLOR_RGB)
 
 
-def _size(facts, long_side, multiple):
-  """(width, height) of the coded picture, scaled to display aspect and a long side."""
+def _size(facts, long_side):
+  """(width, height), both even, of the coded picture at display aspect and a long side."""
   width, height = facts.width, facts.height
   if facts.rotation_deg % 180:
     width, height = height, width
   scale = long_side / max(width, height)
-  return tuple(max(16, round(n * scale / multiple) * multiple) for n in (width, height))
+  return tuple(max(16, round(n * scale / 2) * 2) for n in (width, height))
 
 
 class _Motion:
@@ -114,7 +114,7 @@ class _Watcher:
     self.samples, self.pictures = [], _Spool()
     self.thumbnails, self.thumbnail_pts, self.thumbnail_seconds = [], [], []
     self._small, self._large = VideoReformatter(), VideoReformatter()
-    self._small_size, self._large_size = (_size(facts, n, m) for n, m in ((_SMALL, 2), (_PICTURE, 2)))
+    self._small_size, self._large_size = (_size(facts, side) for side in (_SMALL, _PICTURE))
     self._thumbnail = fades.thumbnail_size(*self._small_size)
     self._turns = -facts.rotation_deg // 90
     self._due = {fades.RATE: -np.inf, flow.RATE: -np.inf}

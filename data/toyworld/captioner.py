@@ -18,7 +18,7 @@ _PLAIN = {'still': 'a photograph standing still', 'text': 'a page of text',
 
 
 class Truth:
-  """Captions a clip of data.toyworld.reels from the truth beside its file, by the shot in its middle.
+  """Captions clips of data.toyworld.reels from the truth beside the file, by the shot in the middle.
 
   Args:
     footage: folder of the reels.

@@ -77,7 +77,7 @@ def parse(argv):
     if getattr(args, name) < low:
       raise BadInput(f'--{name} is {getattr(args, name)}: give at least {low}')
   if args.height % 2 or args.width % 2 or not 0 <= args.junk <= 1:
-    raise BadInput('--height and --width are even numbers, --junk is a share in [0, 1]: change them')
+    raise BadInput('--height and --width are even, --junk is a share in [0, 1]: change them')
   return args
 
 

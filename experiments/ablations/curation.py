@@ -37,14 +37,14 @@ def get_config(arg='tiny'):
   # (name, seconds on two cores, command) of what all seeds share, and of each seed and arm.
   c.once = (('raw', 240, f'-m data.toyworld.reels --output {{runs}}/raw --reels {REELS[scale]} '
              f'--junk {JUNK} --seed 1'),) + tuple(
-      (arm, 60, f'-m data.curate --input {{runs}}/raw --output {{runs}}/{arm} --reencode {ANNOTATE} '
-       f'{rules}')
+      (arm, 60, f'-m data.curate --input {{runs}}/raw --output {{runs}}/{arm} --reencode '
+       f'{ANNOTATE} {rules}')
       for arm, rules in CURATE.items())
   workdir = '{runs}/{arm}_{seed}'
   c.each = (
-      ('train', 120, f'-m svdjax.main --config experiments/video_pretrain.py:{scale} --workdir '
-       f'{workdir} --config.data.source={{runs}}/{{arm}} --config.init_from={{prior}}/image_pretrain '
-       '--config.seed={seed}'),
+      ('train', 120, f'-m svdjax.main --config experiments/video_pretrain.py:{scale} '
+       f'--workdir {workdir} --config.data.source={{runs}}/{{arm}} '
+       '--config.init_from={prior}/image_pretrain --config.seed={seed}'),
       ('measure', 50, f'-m svdjax.evaluate --checkpoint {workdir} --data {{prior}}/toy --clips 32 '
        '--out {out} --strip {runs}/{arm}_{seed}.png'))
   return c

@@ -1,4 +1,4 @@
-"""How fast curation is: real-time multiples a core, against PySceneDetect and on Beam; memory at 4K.
+"""How fast curation is: real-time multiples a core, against PySceneDetect, on Beam; memory at 4K.
 
   python tests/benchmarks/curation.py [--seconds 300] [--only speed|memory]
 

@@ -69,7 +69,8 @@ def test_content_is_that_of_pyscenedetect(shots):
   frames = shots.frames[68:76:2, ..., ::-1]
   hsv = [cv2.cvtColor(np.ascontiguousarray(f), cv2.COLOR_BGR2HSV) for f in frames]
   ours = [cuts.content(a, b) for a, b in zip(hsv, hsv[1:])]
-  theirs = [detector._calculate_frame_score(i, np.ascontiguousarray(f))  # pylint: disable=protected-access
+  # pylint: disable-next=protected-access
+  theirs = [detector._calculate_frame_score(i, np.ascontiguousarray(f))
             for i, f in enumerate(frames)]
   np.testing.assert_allclose(ours, theirs[1:], atol=1e-3)
 

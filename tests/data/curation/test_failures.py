@@ -15,7 +15,8 @@ from data.curation import failures, schema
 from svdjax.core.errors import BadInput
 from svdjax.inputs import container, record, video
 
-_spec = importlib.util.spec_from_file_location('damage', pathlib.Path(__file__).with_name('damage.py'))
+_spec = importlib.util.spec_from_file_location(
+    'damage', pathlib.Path(__file__).with_name('damage.py'))
 damage = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(damage)
 
