@@ -27,7 +27,7 @@ def get_config(arg='full'):
     c.train.trainable = ('vae/.*',)
     c.data.crop = 'random'
     c.data.height, c.data.width = {'full': (256, 256), 'small': (64, 64), 'tiny': (32, 32)}[scale]
-    c.train.steps = {'full': 400_000, 'small': 6_000, 'tiny': 800}[scale]  # ours
+    c.train.steps = {'full': 400_000, 'small': 6_000, 'tiny': 700}[scale]  # ours
     c.train.batch_size = {'full': 192, 'small': 64, 'tiny': 16}[scale]
     c.optim.lr = {'full': 1e-4, 'small': 5e-4, 'tiny': 3e-3}[scale]
   else:
@@ -40,7 +40,7 @@ def get_config(arg='full'):
     c.data.frames = {'full': 14, 'small': 8, 'tiny': 4}[scale]
     c.data.crop = 'random'
     c.data.height, c.data.width = {'full': (256, 256), 'small': (64, 64), 'tiny': (32, 32)}[scale]
-    c.train.steps = {'full': 50_000, 'small': 2_000, 'tiny': 60}[scale]  # ours
+    c.train.steps = {'full': 50_000, 'small': 2_000, 'tiny': 40}[scale]  # ours
     c.train.batch_size = {'full': 32, 'small': 16, 'tiny': 8}[scale]
     c.optim.lr = {'full': 1e-5, 'small': 1e-4, 'tiny': 1e-3}[scale]
   c.optim.decay = scale != 'full'

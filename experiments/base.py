@@ -44,12 +44,14 @@ def get_base(scale):
 
   c.data = ml_collections.ConfigDict()
   c.data.source = ''  # a folder made by data.toyworld, data.shard or data.curate
+  c.data.latents = ''  # a folder made of it by data.encode, read in its place while training
   c.data.frames, (c.data.height, c.data.width) = 1, sizes.RESOLUTIONS[scale]['high']
   c.data.fps = sizes.FPS[scale]  # frame rates drawn uniformly (ours: not published)
   c.data.crop = 'center'
   c.data.captions = (0.5, 0.25, 0.25)  # image, video, merged caption (recipe 2.1)
   c.data.drop_text = 0.
   c.data.cache = scale != 'full'  # decoded frames stay in memory
+  c.data.max_damaged = 0.001  # share of records that may be unreadable before a run ends (ours)
   c.data.threads = 16 if scale == 'full' else 2
 
   c.train = ml_collections.ConfigDict()

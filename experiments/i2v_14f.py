@@ -46,4 +46,5 @@ def image_to_video(scale, variant, frames):
     c.handoff.after = 'i2v_14f, variant base'
     c.data.height, c.data.width = sizes.RESOLUTIONS[scale]['high']
     c.train.steps = {'full': 50_000, 'small': 2_000, 'tiny': 40}[scale]
+    c.optim.decay = scale == 'tiny'  # as in pretraining
   return c

@@ -27,12 +27,12 @@ def get_config(arg='full'):
   c.train.batch_size = {'full': 1536, 'small': 128, 'tiny': 64}[scale]  # full: ours, as stage II
   c.optim.lr = {'full': 1e-4, 'small': 3e-4, 'tiny': 1e-3}[scale]  # full: ours, as stage II
   c.train.ema = 0.9999 if scale == 'full' else 0.99
+  c.sample.clips = 0 if scale == 'tiny' else 4
   if variant == 'adapt':
-    c.sample.clips = 0 if scale == 'tiny' else 4
     c.train.trainable = ('unet/time_embedding/.*', 'unet/.*/time_emb_proj/.*')
     c.data.height, c.data.width = sizes.RESOLUTIONS[scale]['image']
     c.train.steps = {'full': 1_000, 'small': 300, 'tiny': 20}[scale]
   else:
     c.data.height, c.data.width = sizes.RESOLUTIONS[scale]['low']
-    c.train.steps = {'full': 30_000, 'small': 3_000, 'tiny': 60}[scale]
+    c.train.steps = {'full': 30_000, 'small': 3_000, 'tiny': 50}[scale]
   return c

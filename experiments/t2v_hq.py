@@ -25,5 +25,6 @@ def get_config(arg='full'):
   c.train.steps = {'full': 50_000, 'small': 2_000, 'tiny': 40}[scale]
   c.train.batch_size = {'full': 768, 'small': 32, 'tiny': 8}[scale]
   c.train.ema = 0.9999 if scale == 'full' else 0.99
+  c.optim.decay = scale == 'tiny'  # as in pretraining
   c.optim.lr = {'full': 3e-5, 'small': 1e-4, 'tiny': 1e-3}[scale]
   return c

@@ -29,6 +29,7 @@ class Clip:
   """
   fields = ('clip_emb', 'caption_sim', 'aesthetic')
   batch = 16
+  seconds = 600  # its first call compiles
 
   def __init__(self, checkpoint, aesthetic=''):
     self.workdir, self.head_path = pathlib.Path(checkpoint), aesthetic

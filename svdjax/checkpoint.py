@@ -1,7 +1,7 @@
 """A workdir on disk: state of the latest steps, frozen parameters, config and tokenizer.
 
     config.json        the resolved config
-    checkpoints/STEP/  orbax items params, ema, opt, data
+    checkpoints/STEP/  orbax items params, ema, opt, data, and a manifest of checksums
     frozen/            what the stage did not train (autoencoder, CLIP), once
     assets/            the tokenizer
 
@@ -20,69 +20,23 @@ from ml_collections import ConfigDict
 import numpy as np
 import orbax.checkpoint as ocp
 
-from svdjax.core import weights
+from svdjax.core import manifest, weights
 from svdjax.core.errors import BadInput
-from svdjax.state import State
+from svdjax.core.faults import say
 
 logging.getLogger('absl').setLevel(logging.ERROR)
 # Fields that may change when a workdir is resumed; any other change is refused.
 CHANGEABLE = ('train.steps', 'train.log_every', 'checkpoint.', 'sample.', 'data.threads',
-              'data.cache', 'data.source', 'init_from')
-
-
-def _abstract(tree):
-  return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), tree)
-
-
-class Checkpoints:
-  """Saves and restores the training state of one workdir.
-
-  Args:
-    workdir: folder.
-    keep: how many of the latest steps stay on disk.
-  """
-
-  def __init__(self, workdir, keep):
-    self.workdir = pathlib.Path(workdir)
-    directory = self.workdir.absolute() / 'checkpoints'
-    options = ocp.CheckpointManagerOptions(
-        max_to_keep=keep, create=True, enable_async_checkpointing=False)
-    self.manager = ocp.CheckpointManager(directory, options=options)
-
-  def latest_step(self):
-    return self.manager.latest_step()
-
-  def save(self, state, data):
-    """Writes one step; `data` is JSON, the position in the data."""
-    step = int(state.step)
-    if step == self.manager.latest_step():
-      return
-    save = ocp.args.StandardSave
-    self.manager.save(step, args=ocp.args.Composite(
-        params=save(state.params), ema=save(state.ema), opt=save(state.opt),
-        data=ocp.args.JsonSave(data)))
-    self.manager.wait_until_finished()
-
-  def restore(self, like):
-    """The latest state and data position, or None; `like` is a State of the right shapes."""
-    step = self.manager.latest_step()
-    if step is None:
-      return None
-    get = lambda tree: ocp.args.StandardRestore(_abstract(tree))
-    items = self.manager.restore(step, args=ocp.args.Composite(
-        params=get(like.params), ema=get(like.ema), opt=get(like.opt),
-        data=ocp.args.JsonRestore()))
-    params, ema, opt = jax.tree.map(jnp.copy, (items.params, items.ema, items.opt))
-    return State(jnp.int32(step), params, ema, opt), items.data
-
-  def close(self):
-    self.manager.close()
+              'data.cache', 'data.max_damaged', 'data.source', 'data.latents', 'init_from')
 
 
 def save_params(directory, params):
   """Writes a flat {name: array} as one orbax checkpoint, replacing what is there."""
+  directory = pathlib.Path(directory).absolute()
   with ocp.StandardCheckpointer() as checkpointer:
-    checkpointer.save(pathlib.Path(directory).absolute(), params, force=True)
+    checkpointer.save(directory, params, force=True)
+  if jax.process_index() == 0:
+    manifest.write(directory)
 
 
 def load_params(directory, prefix=''):
@@ -126,6 +80,44 @@ def saved_steps(workdir):
   return [int(p.name) for p in folders if p.name.isdigit()]
 
 
+def good_step(workdir, part=''):
+  """The latest step whose files are as they were written.
+
+  Steps of a workdir without any manifest, which only older code has left, are taken as they are.
+
+  Args:
+    workdir: folder with at least one saved step.
+    part: 'ema/' or 'params/' to look at that item alone.
+
+  Returns:
+    (step, {later step: what is wrong with it}).
+
+  Raises:
+    BadInput: no step is good.
+  """
+  folders = {n: pathlib.Path(workdir) / 'checkpoints' / str(n) for n in saved_steps(workdir)}
+  if not any(manifest.exists(folder) for folder in folders.values()):
+    say(f'warning: checkpoints of {workdir} have no checksums: read unverified')
+    return max(folders), {}
+  step, damaged = manifest.latest_good(folders, part)
+  if step is not None:
+    return step, damaged
+  faults = '; '.join(f'step {step}: {fault}' for step, fault in damaged.items())
+  raise BadInput(f'workdir {workdir} has no undamaged checkpoint ({faults}): put back a copy, or '
+                 'train in a new workdir')
+
+
+def load_frozen(workdir, prefix=''):
+  """What a stage did not train, {name: numpy array}; raises BadInput if it is damaged."""
+  folder = pathlib.Path(workdir) / 'frozen'
+  if not folder.is_dir():
+    return {}
+  if manifest.exists(folder) and (fault := manifest.fault(folder)):
+    raise BadInput(f'workdir {workdir} has damaged frozen parameters ({fault}): put back a copy of '
+                   'frozen/, or train in a new workdir')
+  return load_params(folder, prefix)
+
+
 def converted_file(path, network):
   """Where a converted checkpoint keeps one network."""
   return pathlib.Path(path) / 'params' / f'{network}.safetensors'
@@ -149,13 +141,12 @@ def load(path, ema=True):
   Raises:
     BadInput: not a workdir, or no step was saved in it.
   """
-  config, params = load_config(path), {}
-  for folder in _folders(path, ema):
-    params |= load_params(folder)
+  config = load_config(path)
+  params, step = _trained(path, ema)
   for network in config.model if not params else ():
     source = load_network(path, network)
     params |= {name: source.read(name) for name in source.specs}
-  return config, jax.tree.map(jnp.asarray, params), max(saved_steps(path), default=0)
+  return config, jax.tree.map(jnp.asarray, params), step
 
 
 def load_network(path, network, ema=True):
@@ -164,25 +155,26 @@ def load_network(path, network, ema=True):
   Raises:
     BadInput: as `load`.
   """
-  params = {}
-  for folder in _folders(path, ema):
-    params |= load_params(folder, network + '/')
+  params, _ = _trained(path, ema, network + '/')
   return weights.Loaded(params) if params else weights.Weights([converted_file(path, network)])
 
 
-def _folders(path, ema):
-  """The orbax checkpoints of a workdir, later ones over earlier ones; none if it is converted.
+def _trained(path, ema, prefix=''):
+  """(parameters, step) of a workdir, {} and 0 of a converted checkpoint.
 
   Raises:
-    BadInput: no step was saved.
+    BadInput: no step was saved, or none is good.
   """
-  path, steps = pathlib.Path(path), saved_steps(path)
   if not is_ready(path):
     raise BadInput(f'checkpoint {path} has no saved step yet: train it first')
-  if not steps:
-    return []
-  trained = path / 'checkpoints' / str(max(steps)) / ('ema' if ema else 'params')
-  return [path / 'frozen', trained] if (path / 'frozen').is_dir() else [trained]
+  if not saved_steps(path):
+    return {}, 0
+  item = 'ema' if ema else 'params'
+  step, damaged = good_step(path, item + '/')
+  for bad, fault in damaged.items():
+    say(f'warning: step {bad} of {path} is damaged ({fault}): using step {step}')
+  folder = pathlib.Path(path) / 'checkpoints' / str(step) / item
+  return load_frozen(path, prefix) | load_params(folder, prefix), step
 
 
 def _flat(tree, prefix=''):
@@ -214,11 +206,19 @@ def write_config(workdir, config):
   file = workdir / 'config.json'
   if file.is_file() and saved_steps(workdir):
     old, new = _flat(json.loads(file.read_text())), _flat(json.loads(text))
-    changed = [f'{n} {old.get(n)} -> {new.get(n)}' for n in sorted(old | new)
-               if old.get(n) != new.get(n) and not n.startswith(CHANGEABLE)]
-    if changed:
+    changed = {n: f'{n} {old.get(n)} -> {new.get(n)}' for n in sorted(old | new)
+               if old.get(n) != new.get(n)}
+    free = [n for n in changed if n.startswith(CHANGEABLE)]
+    if config.optim.decay and 'train.steps' in free:
+      free.remove('train.steps')  # the learning rate falls to zero at the last step
+    if wrong := [text for n, text in changed.items() if n not in free]:
+      more = f'; and {len(wrong) - 4} more' if len(wrong) > 4 else ''
       raise BadInput(f'workdir {workdir} was trained with another config '
-                     f'({"; ".join(changed[:4])}): use a new workdir or the old values')
+                     f'({"; ".join(wrong[:4])}{more}): use a new workdir or the old values')
+    if changed:
+      say(f'config of {workdir} changed: {"; ".join(changed.values())}')
+    else:
+      return
   temporary = file.with_suffix('.tmp')
   temporary.write_text(text)
   os.replace(temporary, file)

@@ -8,11 +8,16 @@ import jax.numpy as jnp
 
 from svdjax import checkpoint
 from svdjax.core.errors import BadInput
-from svdjax.core.params import apply_handoff, part, plan_handoff, select
+from svdjax.core.params import apply_handoff, digest, matches, part, plan_handoff, select
 from svdjax.core.rng import key_of
 from svdjax.models import vae
 from svdjax.tasks import latents
 from svdjax.tasks import parts as parts_lib
+
+
+# What of each network makes inputs of the UNet; the rest may differ or be absent.
+ENCODERS = {'vae': 'vae/(encoder|quant_conv)/.*', 'clip_text': 'clip_text/text_model/.*',
+            'clip_image': 'clip_image/.*'}
 
 
 class Start(NamedTuple):
@@ -76,6 +81,13 @@ def adopt(config, workdir):
                      'config.model.unet.in_channels and out_channels, or name another autoencoder')
 
 
+def encoder_digests(params):
+  """{network: digest} of those of the parameters that make inputs of a UNet."""
+  chosen = {name: {n: x for n, x in params.items() if matches(n, (pattern,))}
+            for name, pattern in ENCODERS.items()}
+  return {name: digest(own) for name, own in chosen.items() if own}
+
+
 def latent_scale(config, parts, workdir, batch):
   """The factor on latents of a denoising stage: its config's, an earlier run's, or measured.
 
@@ -86,7 +98,7 @@ def latent_scale(config, parts, workdir, batch):
     config: the experiment.
     parts: its networks.
     workdir: its folder, asked first, so that a resumed run keeps its scale.
-    batch: of training clips, 'video' uint8 [b t h w 3].
+    batch: of training clips, 'video' uint8 [b t h w 3] or 'moments' [b t h w 2z].
 
   Raises:
     BadInput: init_from brings no autoencoder.
@@ -104,6 +116,9 @@ def latent_scale(config, parts, workdir, batch):
     raise BadInput(f'init_from {config.init_from} brings no autoencoder of this size: name the '
                    'workdir of the autoencoder stage')
   plan(config, parts, source)  # refuses a wrong stage before anything is encoded
+  if 'moments' in batch:
+    mean, _ = jnp.split(jnp.asarray(batch['moments'][:, :1], jnp.float32), 2, axis=-1)
+    return float(1 / mean.std())
   video = latents.to_float(jnp.asarray(batch['video'][:, :1]))
   mean, _ = jax.jit(lambda p, v: vae.encode(parts.networks['vae'].apply, p, v))(params, video)
   return float(1 / mean.std())

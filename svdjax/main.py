@@ -14,7 +14,7 @@ import sys
 
 from absl import flags
 
-from svdjax.core import platform
+from svdjax.core import ledger, platform
 from svdjax.core.errors import BadInput, run_command
 
 EXAMPLE = '--config experiments/i2v_14f.py:tiny --workdir DIR'
@@ -74,6 +74,18 @@ def check_fields(argv):
     if hasattr(known.get(name), 'items'):
       raise BadInput(f'{name} is a group of fields: set one of '
                      f'{", ".join(f"{name}.{field}" for field in known[name])}')
+    check_number(name, given[name], known.get(name))
+
+
+def check_number(name, value, default):
+  """Raises BadInput for a value of a field of numbers, as its default shows, that is none."""
+  if isinstance(default, bool) or not isinstance(default, (int, float)):
+    return
+  kind, words = (int, 'a whole number') if isinstance(default, int) else (float, 'a number')
+  try:
+    kind(value)
+  except ValueError:
+    raise BadInput(f'{name} must be {words}, not "{value}": for example --{name}={default}') from None
 
 
 def parse(argv):
@@ -103,7 +115,7 @@ def main():
   platform.configure()
   parse(sys.argv)
   from svdjax import train
-  train.train(flags.FLAGS.config, flags.FLAGS.workdir)
+  train.train(flags.FLAGS.config, flags.FLAGS.workdir, ledger.process_start())
 
 
 if __name__ == '__main__':

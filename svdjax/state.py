@@ -90,14 +90,18 @@ def make_step(config, parts):
   transform = optim.optimizer(config.optim)
 
   def step(state, frozen, batch, numbers):
-    """One update of all parameters of the state."""
+    """One update of all parameters, none where loss or gradient is not finite ('skipped')."""
     key = key_of(config.seed, 'train', state.step)
     loss, metrics, grads = gradients(config, parts, state.params, frozen, batch, numbers, key)
     updates, opt = transform.update(grads, state.opt, state.params)
     params = jax.tree.map(lambda p, u: p - numbers['lr'] * u, state.params, updates)
     decay = optim.ema_decay(config.train.ema, state.step)
     ema = jax.tree.map(lambda e, p: p + decay * (e - p), state.ema, params)
-    metrics |= {'loss': loss, 'grad_norm': optax.global_norm(grads), 'lr': numbers['lr']}
-    return State(state.step + 1, params, ema, opt), metrics
+    norm = optax.global_norm(grads)
+    fine = jnp.isfinite(loss) & jnp.isfinite(norm)
+    kept = jax.tree.map(lambda new, old: jnp.where(fine, new, old), (params, ema, opt),
+                        (state.params, state.ema, state.opt))
+    metrics |= {'loss': loss, 'grad_norm': norm, 'lr': numbers['lr'], 'skipped': ~fine}
+    return State(state.step + 1, *kept), metrics
 
   return step

@@ -2,39 +2,26 @@
 
 import contextlib
 import json
-import math
 import pathlib
-import subprocess
-import sys
-import time
-from importlib import metadata
 from typing import NamedTuple
 
 import jax
 
-from svdjax import checkpoint, handoff, preview, state as state_lib
+from svdjax import checkpoint, handoff, preview, saving, state as state_lib
+from svdjax.core.environment import environment
 from svdjax.core.errors import BadInput
+from svdjax.core.faults import say
+from svdjax.core.ledger import Ledger
 from svdjax.core.log import Log
 from svdjax.core.overview import parameter_overview
 from svdjax.core.params import select
 from svdjax.core.progress import Progress
-from svdjax.inputs import pipeline
+from svdjax.core.skips import Skips
+from svdjax.core.stop import Stop
+from svdjax.inputs import encoded, pipeline
 from svdjax.models.tokenizer import Tokenizer
 from svdjax.tasks import parts as parts_lib
 from svdjax.validate import check_config, check_memory
-
-PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'grain', 'numpy', 'av')
-
-
-def environment():
-  """What the run depends on beside its config: versions, devices, git revision."""
-  git = subprocess.run(['git', 'rev-parse', 'HEAD'], capture_output=True, text=True, check=False,
-                       cwd=pathlib.Path(__file__).parent)
-  versions = {}
-  for name in PACKAGES:
-    versions[name] = metadata.version(name)
-  return {'git': git.stdout.strip() or None, 'python': sys.version.split()[0],
-          'devices': [str(d) for d in jax.devices()], 'packages': versions}
 
 
 def tokenizer_for(config, workdir):
@@ -64,7 +51,7 @@ def initial_state(config, parts, workdir):
     (State, frozen {name: array}).
   """
   start = handoff.start(config, parts)
-  print(start.report, file=sys.stderr)
+  say(start.report)
   trained, frozen = select(start.params, tuple(config.train.trainable))
   if frozen:
     checkpoint.save_params(pathlib.Path(workdir) / 'frozen', frozen)
@@ -77,9 +64,7 @@ def restored_state(config, parts, workdir, saved):
   Returns:
     (State, frozen {name: array}, data position).
   """
-  frozen = {}
-  if (pathlib.Path(workdir) / 'frozen').is_dir():
-    frozen = checkpoint.load_params(pathlib.Path(workdir) / 'frozen')
+  frozen = checkpoint.load_frozen(workdir)
   trained, _ = select(parts.shapes, tuple(config.train.trainable))
   like = jax.eval_shape(lambda p: state_lib.create(config, p), trained)
   state, data = saved.restore(like)
@@ -88,7 +73,7 @@ def restored_state(config, parts, workdir, saved):
 
 def fetch(metrics):
   """Metrics of a finished step as Python floats, the mean loss of each noise bin that was hit."""
-  metrics = jax.device_get(metrics)
+  metrics = jax.device_get({n: x for n, x in metrics.items() if n != 'skipped'})
   bins = metrics.pop('loss_by_sigma', {})
   row = {name: float(x) for name, x in metrics.items()}
   return row | {f'loss_{n}': float(s / c) for n, (s, c) in bins.items() if c}
@@ -99,13 +84,13 @@ class Run(NamedTuple):
   parts: parts_lib.Parts
   tokenizer: Tokenizer | None
   clips: pipeline.Clips
-  saved: checkpoint.Checkpoints
+  saved: saving.Checkpoints
   state: state_lib.State
   frozen: dict
-  data: dict  # where the data was
+  data: dict  # where the data was, and how many steps were skipped
 
 
-def prepare(config, workdir):
+def prepare(config, workdir, ledger):
   """Checks everything that can be wrong, then restores the workdir or starts it afresh.
 
   Sets config.model.vae.scale where it is to be measured, and the sizes of networks that are taken
@@ -117,7 +102,8 @@ def prepare(config, workdir):
   handoff.adopt(config, workdir)
   parts = parts_lib.build(config.model)
   tokenizer = tokenizer_for(config, workdir)
-  clips = pipeline.Clips(config.data, 'train', config.seed, tokenizer)
+  clips = encoded.Clips(config) if config.data.latents else pipeline.Clips(
+      config.data, 'train', config.seed, tokenizer)
   clips.clip(0, 0)
   if preview.wanted(config):
     preview.held_out(config, tokenizer)
@@ -127,71 +113,117 @@ def prepare(config, workdir):
     parts = parts_lib.build(config.model)
   checkpoint.write_config(workdir, config)
   (workdir / 'environment.json').write_text(json.dumps(environment(), indent=2))
-  saved = checkpoint.Checkpoints(workdir, config.checkpoint.keep)
+  saved = saving.Checkpoints(workdir, config.checkpoint.keep)
   if saved.latest_step() is None:
     state, frozen = initial_state(config, parts, workdir)
     data = {'next_index': 0}
   else:
+    ledger.to('restore')
     state, frozen, data = restored_state(config, parts, workdir, saved)
-    print(f'resuming {workdir} at step {int(state.step)}', file=sys.stderr)
+    say(f'resuming {workdir} at step {int(state.step)}')
+    ledger.to('init')
   # Committed to a device from the start: a step that changed this would be compiled twice.
-  state, frozen = jax.device_put((state, frozen), jax.local_devices()[0])
+  state = jax.device_put(state, jax.local_devices()[0])
+  if config.data.latents:
+    frozen = jax.device_get(frozen)  # for previews alone
+    clips.check_networks(handoff.encoder_digests(frozen))
+  else:
+    frozen = jax.device_put(frozen, jax.local_devices()[0])
   return Run(parts, tokenizer, clips, saved, state, frozen, data)
 
 
-def train(config, workdir):
-  """Trains one stage in `workdir`, or goes on where an earlier run of it ended.
+def train(config, workdir, began=None):
+  """Trains one stage in `workdir`, or goes on where an earlier run (or SIGTERM) ended it.
 
   Args:
     config: a resolved experiment.
     workdir: folder for config, checkpoints, logs and sample videos.
+    began: when this run began, for its ledger, seconds since the epoch; now by default.
 
   Returns:
     The last logged metrics.
 
   Raises:
     BadInput: before any long work, if something about config, data or workdir is wrong.
+    Stopped: it cannot go on: nothing can be saved, or steps are not finite.
   """
   workdir = pathlib.Path(workdir)
-  run = prepare(config, workdir)
-  start = int(run.state.step)
-  if start >= config.train.steps:
-    print(f'{workdir} has finished its {config.train.steps} steps', file=sys.stderr)
-    return {}
-  print(parameter_overview(run.state.params | run.frozen, set(run.state.params)), file=sys.stderr)
-  step_fn = jax.jit(state_lib.make_step(config, run.parts), donate_argnums=0)
-  check_memory(config, step_fn, run.state, run.frozen)
-  with contextlib.closing(Log(workdir)) as log, Progress(
-      config.train.steps, start, workdir.name) as bar:
-    row = _loop(config, run, step_fn, log, bar)
-  run.saved.close()
+  with Stop() as stop, contextlib.closing(Ledger(workdir, began)) as ledger:
+    run = prepare(config, workdir, ledger)
+    start = int(run.state.step)
+    if start >= config.train.steps:
+      say(f'{workdir} has finished its {config.train.steps} steps')
+      return {}
+    say(parameter_overview(run.state.params | run.frozen, set(run.state.params)))
+    step_fn = jax.jit(state_lib.make_step(config, run.parts), donate_argnums=0)
+    check_memory(config, step_fn, run.state, run.frozen,
+                 run.clips.like(config.train.batch_size) if config.data.latents else None)
+    with contextlib.closing(Log(workdir)) as log, Progress(
+        config.train.steps, start, workdir.name) as bar:
+      row = _loop(config, run, step_fn, log, bar, stop, ledger)
+    run.saved.close()
   if skipped := run.clips.skipped:
-    print(f'{len(skipped)} records gave no clip and were passed over: '
-          f'{"; ".join(list(skipped.values())[:3])}', file=sys.stderr)
+    say(f'{len(skipped)} records gave no clip and were passed over: '
+        f'{"; ".join(list(skipped.values())[:3])}')
   return row
 
 
-def _loop(config, run, step_fn, log, bar):
+def _loop(config, run, step_fn, log, bar, stop, ledger):
   """Save and evaluate before stepping, so that a step number always names one state."""
-  state, last, row, since = run.state, config.train.steps, {}, time.monotonic()
-  start = int(state.step)
+  state, last, row = run.state, config.train.steps, {}
+  start, skips = int(state.step), Skips(run.saved.faults, run.data.get('skipped_steps', 0))
   batches = pipeline.batches(run.clips, config.train.batch_size, run.data['next_index'],
                              config.data.threads)
+
+  def save(needed):
+    ledger.to('save')
+    skips.settle()
+    run.saved.save(state, {'next_index': step, 'skipped_steps': skips.total}, needed)
+    ledger.mark(step)
+
+  ledger.begin(start)
+  ledger.lap()
   for step in range(start, last + 1):
     due = lambda every: step == last or every and step % every == 0 and step > start
-    if due(config.checkpoint.every):
-      run.saved.save(state, {'next_index': step})
+    ending = step < last and stop.requested(step)
+    if due(config.checkpoint.every) or ending and step > start:
+      save(needed=ending or step == last)
+    if ending:
+      say(f'SIGTERM: {run.saved.workdir} ends at step {step}; the same command goes on from there')
+      return row
     if due(config.sample.every):
-      preview.write(config, run.parts, run.frozen | state.ema, log, step, run.saved.workdir,
-                    run.tokenizer)
+      ledger.to('preview')
+      _preview(config, run, state, log, step)
     if step == last:
       return row
-    numbers = state_lib.numbers_at(config, step)
-    state, metrics = step_fn(state, run.frozen, next(batches), numbers)
+    ledger.to('data')
+    try:
+      batch = next(batches)
+    except BadInput:  # too many damaged records
+      save(needed=True)
+      raise
+    ledger.to('compile' if step == start else 'step')
+    state, metrics = step_fn(state, run.frozen, batch, state_lib.numbers_at(config, step))
+    ledger.to('step')
+    skips.see(step, metrics['skipped'])
     if (step + 1) % config.train.log_every == 0 or step in (start, last - 1):
       row = fetch(metrics)
-      if not math.isfinite(row['loss']):
-        raise RuntimeError(f'loss is {row["loss"]} at step {step + 1}: lower config.optim.lr')
-      seconds, since = time.monotonic() - since, time.monotonic()
-      log.write_scalars(step + 1, row | {'seconds': seconds})
+      skips.settle()
+      log.write_scalars(step + 1, row | {'skipped_steps': skips.total} | _pace(ledger))
     bar.update(step + 1, {'loss': row['loss']})
+    ledger.tick(step + 1)
+
+
+def _pace(ledger):
+  """Seconds since the last row, and the share of them that waited for data."""
+  lap = ledger.lap()
+  return {'seconds': lap.total(), 'data_wait': lap['data'] / max(lap.total(), 1e-9)}
+
+
+def _preview(config, run, state, log, step):
+  try:
+    preview.write(config, run.parts, run.frozen | state.ema, log, step, run.saved.workdir,
+                  run.tokenizer)
+  except OSError as error:
+    run.saved.faults.report('preview', f'samples of step {step} could not be written ({error})',
+                            step=step)

@@ -18,6 +18,9 @@ def check_config(config):
   if not config.data.source:
     raise BadInput('config.data.source is not set: make toy data with `python -m data.toyworld '
                    '--output toy` and pass --config.data.source=toy')
+  if config.data.latents and config.task != 'denoising':
+    raise BadInput(f'config.data.latents is for denoising stages, not for task {config.task}: leave '
+                   'it out')
   for name, value in (('train.steps', config.train.steps),
                       ('train.batch_size', config.train.batch_size),
                       ('train.accumulate', config.train.accumulate),
@@ -64,9 +67,12 @@ def abstract_batch(config):
   return batch
 
 
-def check_memory(config, step, initial, frozen):
-  """Raises BadInput if the training step is predicted not to fit in memory, with the numbers."""
-  predicted = peak_bytes(step, initial, frozen, abstract_batch(config),
+def check_memory(config, step, initial, frozen, batch=None):
+  """Raises BadInput if the training step is predicted not to fit in memory, with the numbers.
+
+  `batch` is one like those of training, by default the shapes of `abstract_batch`.
+  """
+  predicted = peak_bytes(step, initial, frozen, batch or abstract_batch(config),
                          state.numbers_at(config, 0))
   require(predicted, f'a training step with batch_size {config.train.batch_size} and '
           f'{config.data.frames} frames of {config.data.height}x{config.data.width}',

@@ -58,7 +58,7 @@ def nano(toy):
 def workdir_of(nano, tmp_path_factory):
   """workdir_of(name) -> the workdir of a stage after step 3, with random parameters in place of
   trained ones: nothing is compiled for it, and no output is zero."""
-  from svdjax import checkpoint, state
+  from svdjax import checkpoint, saving, state
   from svdjax.core.params import select
   from svdjax.core.rng import key_of
   from svdjax.inputs import pipeline
@@ -80,7 +80,7 @@ def workdir_of(nano, tmp_path_factory):
     checkpoint.write_config(folder, config)
     if frozen:
       checkpoint.save_params(folder / 'frozen', frozen)
-    saved = checkpoint.Checkpoints(folder, 1)
+    saved = saving.Checkpoints(folder, 1)
     initial = state.create(config, trained)
     raw = {n: x + 0.5 for n, x in trained.items()}
     saved.save(initial._replace(step=jax.numpy.int32(3), params=raw), {'next_index': 3})

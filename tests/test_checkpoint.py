@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from svdjax import checkpoint, state as state_lib
+from svdjax import checkpoint, saving, state as state_lib
 from svdjax.core.errors import BadInput
 
 
@@ -26,7 +26,7 @@ def state_at(config, step):
 def saved(workdir, config, *steps, keep=2):
   checkpoint.make_workdir(workdir)
   checkpoint.write_config(workdir, config)
-  checkpoints = checkpoint.Checkpoints(workdir, keep)
+  checkpoints = saving.Checkpoints(workdir, keep)
   for step in steps:
     checkpoints.save(state_at(config, step), {'next_index': step})
   return checkpoints
@@ -35,7 +35,7 @@ def saved(workdir, config, *steps, keep=2):
 def test_a_state_comes_back_bitwise(tmp_path, config):
   saved(tmp_path, config, 3, 7).close()
   like = jax.eval_shape(lambda: state_at(config, 0))
-  state, data = checkpoint.Checkpoints(tmp_path, 2).restore(like)
+  state, data = saving.Checkpoints(tmp_path, 2).restore(like)
   assert data == {'next_index': 7}
   jax.tree.map(np.testing.assert_array_equal, state, state_at(config, 7))
   assert jax.tree.structure(state) == jax.tree.structure(like)
@@ -61,7 +61,7 @@ def test_half_a_save_is_no_step(tmp_path, config):
   saved(tmp_path, config, 3).close()
   (tmp_path / 'checkpoints' / '4.orbax-checkpoint-tmp' / 'params').mkdir(parents=True)
   assert checkpoint.load(tmp_path)[2] == 3
-  assert checkpoint.Checkpoints(tmp_path, 2).latest_step() == 3
+  assert saving.Checkpoints(tmp_path, 2).latest_step() == 3
 
 
 def test_loading_gives_the_average_or_the_raw_parameters_beside_the_frozen(tmp_path, config):
@@ -98,6 +98,21 @@ def test_what_does_not_change_the_result_may_change(tmp_path, config, field, val
   config.update_from_flattened_dict({field: value})
   checkpoint.write_config(tmp_path, config)
   assert checkpoint.load_config(tmp_path).to_dict() == config.to_dict()
+
+
+def test_what_may_change_is_said(tmp_path, config, capsys):
+  saved(tmp_path, config, 3)
+  config.train.steps, config.checkpoint.every = 99, 5
+  checkpoint.write_config(tmp_path, config)
+  assert capsys.readouterr().err.endswith('checkpoint.every 200 -> 5; train.steps 3 -> 99\n')
+
+
+def test_the_number_of_steps_may_not_change_where_the_learning_rate_falls_to_zero(tmp_path, config):
+  config.optim.decay = True
+  saved(tmp_path, config, 3)
+  config.train.steps = 99
+  with pytest.raises(BadInput, match='train.steps 3 -> 99'):
+    checkpoint.write_config(tmp_path, config)
 
 
 def test_before_the_first_save_anything_may_change(tmp_path, config):

@@ -1,6 +1,7 @@
 """The evaluation command: which figures a checkpoint gets, and what they stand beside."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -22,18 +23,18 @@ def report(workdir, toy, tmp_path, *arguments):
 @pytest.mark.parametrize('name, seeds, expected', [
     ('autoencoder', 1, {'reconstruction PSNR': {'mean video'},
                         'color of reconstruction': {'chance'}, 'shape of reconstruction': {'chance'}}),
-    ('image_discrete', 2, {'caption color': {'chance', 'mean video'},
-                           'caption shape': {'chance', 'mean video'}}),
+    ('image_discrete', 2, {f'caption {name}': {'chance', 'mean video', 'always the commonest'}
+                           for name in ('color', 'shape')}),
     ('i2v_14f,base', 2, {'pointed direction': {'chance', 'first frame repeated'},
                          'first-frame PSNR': {'mean video'},
                          'continuation PSNR': {'first frame repeated', 'mean video'},
-                         'motion follows bucket': {'chance', 'motion at 20', 'motion at 60',
-                                                   'motion at 100', 'motion at 140'}})])
+                         'motion follows bucket': {'chance', 'motion at N'}})])
 def test_every_figure_has_its_seeds_and_what_is_trivial(
     workdir_of, toy, tmp_path, capsys, name, seeds, expected):
   got = report(workdir_of(name), toy, tmp_path, '--seeds', str(seeds))
   assert (got['seeds'], got['clips'], got['step']) == (seeds, 2, 3)
-  assert {f['name']: set(f['baselines']) for f in got['figures']} == expected
+  anonymous = lambda name: re.sub(r'\d+$', 'N', name)
+  assert {f['name']: {anonymous(b) for b in f['baselines']} for f in got['figures']} == expected
   for figure in got['figures']:
     values = figure['values']
     assert len(values) == seeds

@@ -21,10 +21,9 @@ FLOORS = [
     ['optim'],
     ['state'],
     ['checkpoint', 'generate'],
-    ['handoff', 'preview', 'validate', 'convert', 'annotate', 'sampling',
-     'features'],
-    ['train', 'sample', 'evaluate', 'measure', 'plan'],
-    ['main', 'demo'],
+    ['handoff', 'preview', 'validate', 'convert', 'annotate', 'saving', 'sampling', 'features'],
+    ['train', 'sample', 'evaluate', 'measure', 'plan', 'encoding'],
+    ['main', 'demo', 'goodput', 'encode'],
 ]
 FLOOR = {place: i for i, places in enumerate(FLOORS) for place in places}
 EXTRAS = {'data.curation.beam': 'apache_beam'}  # modules that need a package of an extra

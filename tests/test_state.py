@@ -115,6 +115,32 @@ def test_the_average_follows_the_parameters(config, batch):
   assert float(metrics['lr']) == pytest.approx(0.1)
 
 
+def broken_at_leaf(config, parts, params, batch, key):
+  """A finite loss with a gradient of one leaf that is not."""
+  loss, metrics = distance(config, parts, params, batch, key)
+  return loss + jnp.sqrt(jnp.square(params['unet/b'] * batch['x'][0, 0])).sum(), metrics
+
+
+@pytest.mark.parametrize('task, value', [
+    ('distance', np.nan), ('distance', np.inf), ('broken_at_leaf', 0.)])
+def test_a_step_that_is_not_finite_changes_nothing_but_its_number(
+    config, batch, monkeypatch, task, value):
+  """In the loss, or in one leaf of the gradient alone (of a square root at 0)."""
+  monkeypatch.setitem(tasks.LOSSES, 'broken_at_leaf', broken_at_leaf)
+  config.task = task
+  step = jax.jit(state_lib.make_step(config, None))
+  numbers = state_lib.numbers_at(config, 0)
+  params = PARAMS | {'unet/b': jnp.ones(2)}
+  before, metrics = step(state_lib.create(config, params), FROZEN, batch, numbers)
+  assert not metrics['skipped']
+  spoilt = {'x': batch['x'].at[0, 0].set(value)}
+  after, metrics = step(before, FROZEN, spoilt, numbers)
+  assert metrics['skipped'] and np.isfinite(metrics['loss']) == (task == 'broken_at_leaf')
+  assert_bitwise(after, before._replace(step=before.step + 1))
+  again, metrics = step(after, FROZEN, batch, numbers)
+  assert not metrics['skipped'] and (again.params['unet/w'] != before.params['unet/w']).any()
+
+
 @pytest.mark.parametrize('name', ['video_pretrain,low', 'i2v_14f,base'])
 def test_a_stage_is_compiled_once(nano, name):
   """What a step returns has exactly the types that it takes, weak ones included."""

@@ -14,7 +14,9 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from svdjax import checkpoint, state as state_lib, train
+from svdjax import checkpoint, saving, state as state_lib, train
+from svdjax.core import faults
+from svdjax.core.errors import Stopped
 from svdjax.core.params import matches, select
 from svdjax.inputs import pipeline, record
 from svdjax.tasks import parts as parts_lib
@@ -65,7 +67,7 @@ def state_of(workdir):
   config = checkpoint.load_config(workdir)
   trained, _ = select(parts_lib.build(config.model).shapes, tuple(config.train.trainable))
   like = jax.eval_shape(lambda p: state_lib.create(config, p), trained)
-  state, data = checkpoint.Checkpoints(workdir, config.checkpoint.keep).restore(like)
+  state, data = saving.Checkpoints(workdir, config.checkpoint.keep).restore(like)
   return jax.tree.map(np.asarray, state), data
 
 
@@ -79,7 +81,7 @@ def metrics_of(workdir):
   rows = {}
   for line in (workdir / 'metrics.jsonl').read_text().splitlines():
     row = json.loads(line)
-    row = {n: x for n, x in row.items() if n not in ('seconds', 'wall_time')}
+    row = {n: x for n, x in row.items() if n not in ('seconds', 'wall_time', 'data_wait')}
     assert rows.setdefault(row['step'], row) == row
   return rows
 
@@ -196,8 +198,12 @@ def test_damaged_records_are_named_at_the_end(nano, compiled, tmp_path, capsys):
   assert '1 records gave no clip and were passed over: record 2' in capsys.readouterr().err
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(nano, compiled, tmp_path):
+def test_steps_that_are_not_finite_stop_the_run_and_the_last_good_state_stays(
+    nano, compiled, tmp_path):
   config = nano('clip', {'optim.lr': 1e30, 'optim.warmup': 0, 'checkpoint.every': 1,
-                         'train.steps': 5})
-  with pytest.raises(RuntimeError, match='loss is .* at step .*: lower config.optim.lr'):
+                         'train.steps': 12})
+  with pytest.raises(Stopped, match='5 steps in a row.*: lower config.optim.lr'):
     train.train(config, tmp_path)
+  state, data = state_of(tmp_path)
+  assert saving.all_finite(state) and data['skipped_steps'] < 5
+  assert sum(fault['kind'] == 'step' for fault in faults.read(tmp_path)) == 5

@@ -151,15 +151,16 @@ class _Watcher:
     self.pictures.append(picture)
 
   def closed(self, settings):
-    """[(start, stop)] in ticks of fades, and of changes that only slow detectors saw.
+    """[(start, stop)] in ticks of fades, fast or slow, and of changes only slow detectors saw.
 
-    A slow change begins before and ends after what exceeds a threshold: by one step at most.
+    A change begins before and ends after what exceeds a threshold: by one step of the cascade, and
+    by two of the fades, whose steps are shorter.
     """
-    found = [(2 * a - b, 2 * b - a + 1) for a, b in self.cascade.guards()]
+    found = [(2 * a - b, 2 * b - a + 1) for a, b in self.cascade.guards()] + self.cascade.bursts()
     pts = self.thumbnail_pts
     for a, b in fades.intervals(np.stack(self.thumbnails), np.array(self.thumbnail_seconds),
                                 settings.fade_change):
-      found.append((pts[max(a - 1, 0)], pts[b + 1] if b + 1 < len(pts) else pts[b] + 1))
+      found.append((pts[max(a - 2, 0)], pts[min(b + 2, len(pts) - 1)] + 1))
     return sorted(found)
 
 

@@ -39,9 +39,10 @@ def annotate(places, collected, specs, runner):
 
 
 def _view(places, collected, clip):
-  captions, _ = schema.captions_of(clip, collected.sources[clip['source_id']])
+  source = collected.sources[clip['source_id']]
+  captions, _ = schema.captions_of(clip, source)
   return annotators.View(clip['clip_id'], str(places.clips(clip['source_id'])), tuple(captions),
-                         clip['t_end'] - clip['t_start'])
+                         clip['t_end'] - clip['t_start'], source.uri, clip['t_start'])
 
 
 def _answers(places, collected, clips, spec, plugin, folder, runner):

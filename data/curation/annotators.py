@@ -5,6 +5,7 @@ A plug-in is a class, named by a short name or `module:Class`:
   class MyAnnotator:
     fields = ('caption_image',)       # what it says, among FIELDS
     batch = 8                         # clips a call
+    seconds = 600                     # may be left out: how much more than a minute a call takes
     def __init__(self, **options)     # texts from the command line
     def version(self)                 # text that changes when its answers may
     def setup(self)                   # once a process; loads weights
@@ -46,11 +47,15 @@ class View:
     folder: where its files lie.
     captions: image, video and merged caption so far, "" where there is none.
     seconds: its length.
+    uri: its source.
+    start: where in the source it starts, in seconds.
   """
   clip_id: str
   folder: str
   captions: tuple
   seconds: float
+  uri: str
+  start: float
 
   @property
   def path(self):
@@ -123,9 +128,14 @@ def folder_name(spec, plugin, earlier):
   return f'{short}-{hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}'
 
 
+def _patience(plugin):
+  return getattr(plugin, 'seconds', 0)
+
+
 @functools.cache
 def _ready(spec):
   plugin = make((spec[0], dict(spec[1])))
+  pulse.beat(_patience(plugin))
   plugin.setup()
   return plugin
 
@@ -141,7 +151,7 @@ def annotate(spec, views):
     [row] for each view: {field: JSON value}, or {'error': sentence}.
   """
   plugin = _ready(spec)
-  pulse.beat()
+  pulse.beat(_patience(plugin))
   try:
     return _checked(plugin, views)
   except Exception as error:  # pylint: disable=broad-exception-caught

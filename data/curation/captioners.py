@@ -17,6 +17,7 @@ _MERGE = ('One caption of a still and one of the video it is from. Write one sen
 
 class _Model:
   """What all captioners share: where the model is, how it is loaded and asked."""
+  seconds = 1800
 
   def __init__(self, model, prompt='', hub='0', revision='main', tokens='40'):
     """Args:

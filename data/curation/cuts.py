@@ -37,6 +37,9 @@ def unexplained(first, second):
   return cv2.mean(cv2.absdiff(first, moved))[0] / change if change else 0.0
 
 
+_BURST = 3  # frames between cuts of one burst, and between it and the frames that are trusted
+
+
 class Detector:
   """Compares frames of one rate; what motion explains is no cut.
 
@@ -85,6 +88,15 @@ class Cascade:
   def cuts(self):
     """Times of the first frame after each sudden cut, ascending."""
     return [after for _, after in self.detectors[0].hits]
+
+  def bursts(self):
+    """[(pts, pts)] around cuts in quick succession: a fast fade, whose ends are no cuts."""
+    found, hits = [], self.detectors[0].hits
+    for (before, after), (_, later) in zip(hits, hits[1:]):
+      if later - after <= _BURST * (after - before):
+        margin = _BURST * (after - before)
+        found.append((before - margin, later + margin))
+    return found
 
   def guards(self):
     """[(pts before, pts after)] of changes that only a slower detector saw."""

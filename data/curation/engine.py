@@ -9,6 +9,7 @@ import time
 from data.curation import pulse
 
 PATIENCE = 60.0  # seconds without a sign of life after which a worker is taken to hang
+_START = 120.0  # seconds more for the imports of a new worker
 _ATTEMPTS = 2
 
 
@@ -63,7 +64,7 @@ class _Worker:
   """A child process that works on one item at a time."""
 
   def __init__(self, context, function):
-    self.pulse = context.Value('d', time.monotonic(), lock=False)
+    self.pulse = context.Value('d', time.monotonic() + _START, lock=False)
     self.pipe, theirs = context.Pipe()
     self.process = context.Process(target=_serve, args=(theirs, self.pulse, function), daemon=True)
     self.process.start()
@@ -71,7 +72,7 @@ class _Worker:
     self.item = None
 
   def give(self, item):
-    self.item, self.pulse.value = item, time.monotonic()
+    self.item, self.pulse.value = item, max(self.pulse.value, time.monotonic())
     self.pipe.send(item)
 
   def result(self):

@@ -18,7 +18,7 @@ CODES = {
     'DUPLICATE': (False, 'the same bytes were given under another name'),
     'CRASH': (False, 'the decoder crashes on it: re-encode it elsewhere'),
     'TIMEOUT': (False, 'the decoder hangs on it: re-encode it elsewhere'),
-    'IO': (True, 'it could not be read: run the command again'),
+    'IO': (True, 'storage failed: run the command again'),
     'ANNOTATOR': (True, 'an annotator failed on it: run the command again'),
 }
 _OF_REASON = {

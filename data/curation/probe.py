@@ -5,6 +5,7 @@ import fractions
 
 import numpy as np
 
+from data.curation import pulse
 from data.curation import timeline
 from data.curation.failures import Rejected
 from svdjax.inputs import container as container_lib
@@ -97,6 +98,7 @@ def _scan(container, stream):
   line, packets, end = timeline.Timeline(), [], 0.0
   try:
     for packet in container.demux():
+      pulse.beat()
       if packet.stream_index == stream.index:
         pts = line.place(packet)
         if pts is not None and not packet.is_discard:

@@ -74,10 +74,6 @@ def _map(runner, job, items, label, metrics=lambda result: {}):
     stage.close()
 
 
-def _job(places, settings, item):
-  return source_lib.curate(places, settings, *item)
-
-
 def _hours(row):
   kept = sum(c['t_end'] - c['t_start'] for c in row['clips'])
   return {'clips': len(row['clips']), 'hours in': row['seconds'] / 3600, 'hours of clips':
@@ -99,12 +95,11 @@ def collect(places, settings, sources, runner):
   found, failed = _identify_all(places, sources, runner)
   rows = {i: ledger.read(places.source(i)) for i in found}
   todo = [(source, i) for i, source in found.items() if rows[i] is None]
-  job = functools.partial(_job, places, settings)
+  job = functools.partial(source_lib.curate, places, settings)
   for (source, source_id), result in _map(runner, job, todo, 'curating', _hours):
     if isinstance(result, engine.Broken):
-      failure = Failure(source.uri, 'decode', result.code, result.message).row()
-      result = {'source_id': source_id, 'seconds': 0.0, 'facts': None, 'cuts': [], 'closed': [],
-                'clips': [], 'failures': [failure]}
+      failure = Failure(source.uri, 'decode', result.code, result.message)
+      result = source_lib.nothing(source_id, failure)
       ledger.write(places.source(source_id), result)
     rows[source_id] = result
   for source_id, row in rows.items():

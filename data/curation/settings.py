@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import json
 
-CODE = 1  # raised when the same settings give other clips or other measurements
+CODE = 2  # raised when the same settings give other clips or other measurements
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,8 +1,6 @@
 """The stage functions of one source: what it is, and its clips with all that is measured."""
 
 import dataclasses
-import hashlib
-import pathlib
 
 import numpy as np
 
@@ -14,6 +12,7 @@ from data.curation import ledger
 from data.curation import probe
 from data.curation import reencode
 from data.curation import shots
+from data.curation import storage
 from data.curation import timeline
 from data.curation.failures import Failure, Rejected
 from svdjax.inputs import container as container_lib
@@ -37,12 +36,11 @@ def identify(places, source):
   if known:
     return known | {'uri': source.uri}
   try:
-    with open(source.path, 'rb') as file:
-      digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-    if not pathlib.Path(source.path).stat().st_size:
-      return _unknown(source, 'EMPTY_FILE', f'{source.path} has zero bytes')
+    digest, size = storage.persistently(lambda: storage.digest(source.path))
   except OSError as error:
-    return _unknown(source, 'IO', f'{source.path} cannot be read: {error.strerror}')
+    return _unknown(source, 'IO', f'{source.path}: {error}')
+  if not size:
+    return _unknown(source, 'EMPTY_FILE', f'{source.path} has zero bytes')
   row = {'source_id': digest, 'failure': None}
   ledger.write(places.identity(key), row)
   return row | {'uri': source.uri}
@@ -53,24 +51,38 @@ def _unknown(source, code, message):
           'failure': Failure(source.uri, 'identify', code, message).row()}
 
 
-def curate(places, settings, source, source_id):
+def curate(places, settings, item):
   """Curates one source: analyses it, writes its clips, and last its row in the ledger.
 
   Args:
     places: ledger.Places.
     settings: Settings.
-    source: manifest.Source.
-    source_id: hex digest of its bytes.
+    item: (manifest.Source, hex digest of its bytes).
 
   Returns:
     The row: {'source_id', 'seconds', 'facts', 'cuts', 'closed', 'clips', 'failures'}.
   """
+  source, source_id = item
   known = ledger.read(places.source(source_id))
   if known:
     return known
-  row = {'source_id': source_id, 'seconds': 0.0, 'facts': None, 'cuts': [], 'closed': [],
-         'clips': [], 'failures': []}
-  stage = 'probe'
+  try:
+    row = storage.persistently(lambda: _curate(places, settings, source, source_id))
+  except OSError as error:
+    row = nothing(source_id, Failure(source.uri, 'decode', 'IO', f'{source.path}: {error}'))
+  if not any(f['retryable'] for f in row['failures']):
+    ledger.write(places.source(source_id), row)
+  return row
+
+
+def nothing(source_id, *reasons):
+  """The row of a source without clips; `reasons` are Failures."""
+  return {'source_id': source_id, 'seconds': 0.0, 'facts': None, 'cuts': [], 'closed': [],
+          'clips': [], 'failures': [r.row() for r in reasons]}
+
+
+def _curate(places, settings, source, source_id):
+  row, stage = nothing(source_id), 'probe'
   try:
     facts, times = probe.probe(source.path, settings.large)
     row |= {'facts': dataclasses.asdict(facts), 'seconds': times.seconds}
@@ -92,11 +104,6 @@ def curate(places, settings, source, source_id):
   except VideoError as error:
     code = failures.code_of(error)
     row['failures'].append(Failure(source.uri, stage, code, str(error)).row())
-  except OSError as error:
-    message = f'{source.path} cannot be read: {error.strerror}'
-    row['failures'].append(Failure(source.uri, stage, 'IO', message).row())
-  if not any(f['retryable'] for f in row['failures']):
-    ledger.write(places.source(source_id), row)
   return row
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 
+from data.curation import pulse
 from svdjax.inputs import container as container_lib
 
 # Raw streams and GIF are opened too: the first to be refused by name, the second to be re-encoded.
@@ -49,6 +50,7 @@ def packets(container, stream):
   timeline = Timeline()
   with contextlib.suppress(container_lib.av.FFmpegError):
     for packet in container.demux(stream):
+      pulse.beat()
       if timeline.place(packet) is not None:
         yield packet
 

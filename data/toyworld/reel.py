@@ -48,6 +48,29 @@ class Reel:
   cuts: list
   fades: list
 
+  def shown(self, clip, first):
+    """The shots that frames show, judged by their pictures alone.
+
+    Args:
+      clip: uint8 [t h w 3], frames of the reel from about number `first` on, however encoded.
+      first: a guess, right within a second or so.
+
+    Returns:
+      int64 [t], -1 for faded frames.
+    """
+    low, high = max(0, first - _SLACK), first + len(clip) + _SLACK
+    ours, theirs = _signature(clip), _signature(self.frames[low:high])
+    distance = np.stack([np.abs(theirs - one).mean(axis=1) for one in ours])
+    return self.shot_of[low:high][distance.argmin(axis=1)]
+
+
+_SLACK = 24  # frames
+
+
+def _signature(frames):
+  """float32 [t n]: small grey pictures of frames [t h w 3]."""
+  return frames[:, ::6, ::6].mean(axis=-1, dtype=np.float32).reshape(len(frames), -1)
+
 
 def texture(seed, height, width):
   """uint8 [h w 3] with a spectrum of 1/f^1.5, a slightly soft photograph's."""
@@ -88,11 +111,15 @@ def write_text(frame, seed):
                   thickness + extra, cv2.LINE_AA)
 
 
+def scene_of(shot):
+  """The toy scene of a shot of kind 'toy', a scene.Scene."""
+  return scenes.sample(shot.seed, 'train', 0, {'object': 1.0})
+
+
 def film(shot, count, height, width, fps):
   """The `count` frames of a shot, uint8 [t h w 3], without its joints."""
   if shot.kind == 'toy':
-    scene = scenes.sample(shot.seed, 'train', 0, {'object': 1.0})
-    return np.asarray(render.render(scene, height, width, count))
+    return np.asarray(render.render(scene_of(shot), height, width, count))
   if shot.kind == 'still':
     return np.repeat(texture(shot.seed, height, width)[None], count, axis=0)
   frames = _pan(shot, count, height, width, fps)

@@ -8,7 +8,7 @@ from data.toyworld import split as splits
 from data.toyworld import world
 
 # The centre of an object stays this far from the frame's edge for the whole clip.
-_MARGIN = 0.10
+_MARGIN = 0.05
 
 
 @dataclasses.dataclass(frozen=True)

@@ -29,7 +29,7 @@ SPLITS = ('train', 'test')
 DIRECTIONS = {'left': (-1, 0), 'right': (1, 0), 'up': (0, -1), 'down': (0, 1)}
 ZOOMS = ('in', 'out')
 # Share of the frame crossed during one clip; a zoom changes the scale by 1 + 1.6 times as much.
-TRAVEL = {'slowly': (0.14, 0.20), 'quickly': (0.28, 0.34)}
+TRAVEL = {'slowly': (0.20, 0.26), 'quickly': (0.36, 0.42)}
 
 
 def _ring(radii, start_deg=-90.0):

@@ -39,10 +39,8 @@ VISUAL = 'conditioner.embedders.0.open_clip.model.visual.'
 TABLE = {
     'unet': (
         Row('conv_in', '=', UNET + 'input_blocks.0.0'),
-        Row('time_embedding/linear_1', '=', UNET + 'time_embed.0'),
-        Row('time_embedding/linear_2', '=', UNET + 'time_embed.2'),
-        Row('add_embedding/linear_1', '=', UNET + 'label_emb.0.0'),
-        Row('add_embedding/linear_2', '=', UNET + 'label_emb.0.2'),
+        Row('time_embedding/linear_{i}', '=', UNET + 'time_embed.{from_0}'),
+        Row('add_embedding/linear_{i}', '=', UNET + 'label_emb.0.{from_0}'),
         Row('down_blocks/{i}/resnets/{j}', '=', UNET + 'input_blocks.{down}.0', 'resnet'),
         Row('down_blocks/{i}/attentions/{j}', '=', UNET + 'input_blocks.{down}.1', 'transformer'),
         Row('down_blocks/{i}/downsamplers/0/conv', '=', UNET + 'input_blocks.{down_end}.0.op'),
@@ -50,8 +48,7 @@ TABLE = {
         Row('mid_block/attentions/0', '=', UNET + 'middle_block.1', 'transformer'),
         Row('up_blocks/{i}/resnets/{j}', '=', UNET + 'output_blocks.{up}.0', 'resnet'),
         Row('up_blocks/{i}/attentions/{j}', '=', UNET + 'output_blocks.{up}.1', 'transformer'),
-        Row('up_blocks/{i}/upsamplers/0/conv', '=',
-            UNET + 'output_blocks.{up_end}.{after}.conv'),
+        Row('up_blocks/{i}/upsamplers/0/conv', '=', UNET + 'output_blocks.{up_end}.{after}.conv'),
         Row('conv_norm_out', '=', UNET + 'out.0'),
         Row('conv_out', '=', UNET + 'out.2')),
     'resnet': (
@@ -65,8 +62,7 @@ TABLE = {
         Row('conv_shortcut', '=', 'skip_connection')),
     'transformer': (
         Row('temporal_transformer_blocks/{j}', '=', 'time_stack.{j}', 'same'),
-        Row('time_pos_embed/linear_1', '=', 'time_pos_embed.0'),
-        Row('time_pos_embed/linear_2', '=', 'time_pos_embed.2'),
+        Row('time_pos_embed/linear_{i}', '=', 'time_pos_embed.{from_0}'),
         Row('', '', '', 'same')),
     'vae': (
         Row('encoder', '=', CONDITIONER + 'encoder', 'vae_half'),
@@ -81,20 +77,16 @@ TABLE = {
         Row('mid_block/resnets/{j}', '=', 'mid.block_{from_1}', 'vae_resnet'),
         Row('mid_block/attentions/0', '=', 'mid.attn_1', 'vae_attention'),
         Row('conv_norm_out', '=', 'norm_out'),
-        Row('time_conv_out', '=', 'conv_out.time_mix_conv'),
-        Row('', '', '', 'same')),
+        Row('time_conv_out', '=', 'conv_out.time_mix_conv'), Row('', '', '', 'same')),
     'vae_resnet': (
         Row('spatial_res_block', '{spatial}', '', 'vae_resblock'),
         Row('temporal_res_block', '=', 'time_stack', 'resblock'),
         Row('time_mixer', '=', ''),
         Row('', '', '', 'vae_resblock')),
-    'vae_resblock': (
-        Row('conv_shortcut', '=', 'nin_shortcut'),
-        Row('', '', '', 'same')),
+    'vae_resblock': (Row('conv_shortcut', '=', 'nin_shortcut'), Row('', '', '', 'same')),
     'vae_attention': (
-        Row('group_norm', '=', 'norm'),
-        Row('to_q', '=', 'q', layout='pointwise'), Row('to_k', '=', 'k', layout='pointwise'),
-        Row('to_v', '=', 'v', layout='pointwise'),
+        Row('group_norm', '=', 'norm'), Row('to_q', '=', 'q', layout='pointwise'),
+        Row('to_k', '=', 'k', layout='pointwise'), Row('to_v', '=', 'v', layout='pointwise'),
         Row('to_out/0', '=', 'proj_out', layout='pointwise')),
     'clip_image': (
         Row('vision_model/embeddings/class_embedding', '=', VISUAL + 'class_embedding', ''),
@@ -178,7 +170,7 @@ def _numbers(found, depth, layer):
       i=i, j=j, layer=layer, vae=depth.vae, spatial='spatial_res_block' if depth.temporal else '',
       down=up * i + j + 1, down_end=up * (i + 1), mid=2 * j, up=up * i + j,
       up_end=up * i + depth.blocks, after=1 + bool(mirrored[i:i + 1] and mirrored[i]),
-      level=depth.levels - 1 - i, from_1=j + 1)
+      level=depth.levels - 1 - i, from_1=j + 1, from_0=2 * i - 2)
 
 
 @functools.cache

@@ -140,8 +140,7 @@ def _write_rest(found, out, path):
   """Scheduler, pre-processing, index and model card."""
   write_json(out / 'scheduler' / 'scheduler_config.json',
              scheduler_config(found.config.sample.to_dict()))
-  pipeline = not found.text and tuple(found.config.conditioning.scalars) == VIDEO and (
-      found.model['vae']['temporal'])
+  pipeline = not found.text and tuple(found.config.conditioning.scalars) == VIDEO
   if found.text:
     Tokenizer.load(found.path / 'assets').save(out / 'tokenizer')
   else:
@@ -154,5 +153,5 @@ def _write_rest(found, out, path):
         image_encoder=['transformers', 'CLIPVisionModelWithProjection'],
         scheduler=['diffusers', 'EulerDiscreteScheduler'],
         unet=['diffusers', 'UNetSpatioTemporalConditionModel'],
-        vae=['diffusers', 'AutoencoderKLTemporalDecoder']))
+        vae=['diffusers', vae_config(found.model['vae'], found.data)['_class_name']]))
   (out / 'README.md').write_text(card.text(found, pipeline, str(path)))

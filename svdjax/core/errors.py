@@ -1,4 +1,4 @@
-"""Refusing bad input at the border: one sentence, exit code 2."""
+"""Refusing bad input at the border, and ending work that cannot go on: one sentence each."""
 
 import sys
 
@@ -7,14 +7,20 @@ class BadInput(ValueError):
   """Input that cannot be used; the message names it, the fault and the remedy."""
 
 
+class Stopped(RuntimeError):
+  """Work that cannot go on although its input was fine; the message says what to do."""
+
+
 def run_command(main):
-  """Runs a command's `main()` and exits 2 with one line on stderr if its input is bad.
+  """Runs a command's `main()`; ends with one line on stderr, and 2 if its input is bad.
+
+  Work that had to stop ends with 1.
 
   Args:
     main: a function of no arguments.
   """
   try:
     main()
-  except BadInput as error:
+  except (BadInput, Stopped) as error:
     print(f'error: {error}', file=sys.stderr)
-    sys.exit(2)
+    sys.exit(2 if isinstance(error, BadInput) else 1)

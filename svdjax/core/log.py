@@ -4,7 +4,6 @@ Logging never stops training: what cannot be written is counted, and reported on
 """
 
 import contextlib
-import json
 import math
 import os
 from pathlib import Path
@@ -16,7 +15,7 @@ import time
 
 import numpy as np
 
-from svdjax.core import events
+from svdjax.core import events, jsonl
 
 PATIENCE = 1.  # seconds to wait for room in the queue before an entry is dropped
 
@@ -124,14 +123,14 @@ class Log:
     row = {'step': int(step), 'wall_time': round(wall_time, 3), **finite}
     if None in finite.values():
       row['nonfinite'] = [name for name, value in finite.items() if value is None]
-    _append(self._metrics, (json.dumps(row) + '\n').encode())
+    jsonl.append(self._metrics, row)
     self._write_event(wall_time, events.scalars, step, scalars)
 
   def _write_event(self, wall_time, kind, step, values):
     data = events.record(kind(int(step), wall_time, values))
     if not self._events.exists():
       data = events.record(events.header(wall_time)) + data
-    _append(self._events, data)
+    jsonl.append_bytes(self._events, data)
 
 
 def _copy(array):
@@ -140,19 +139,6 @@ def _copy(array):
 
 def _copies(arrays):
   return {name: _copy(array) for name, array in arrays.items()}
-
-
-def _append(path, data):
-  """Appends all of `data` or, if the disk refuses a part of it, nothing."""
-  with open(path, 'ab', buffering=0) as file:
-    size = file.tell()
-    try:
-      written = 0
-      while written < len(data):
-        written += file.write(data[written:])
-    except OSError:
-      file.truncate(size)
-      raise
 
 
 def _cut_torn_line(path, reach=1 << 16):

@@ -1,9 +1,11 @@
 """Parameters as one flat {name: array}: parts, selection by pattern, and handoff between stages."""
 
+import hashlib
 import re
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 
 from svdjax.core.errors import BadInput
 
@@ -16,6 +18,16 @@ def part(params, name):
 def prefixed(params, name):
   """The inverse of `part`: {'a': x} -> {'unet/a': x}."""
   return {f'{name}/{n}': x for n, x in params.items()}
+
+
+def digest(params):
+  """Hex digest of names, shapes and fp32 values of {name: array}."""
+  found = hashlib.sha256()
+  for name in sorted(params):
+    x = np.asarray(params[name], np.float32)
+    found.update(f'{name}{x.shape}'.encode())
+    found.update(np.ascontiguousarray(x))
+  return found.hexdigest()
 
 
 def matches(name, patterns):

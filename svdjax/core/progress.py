@@ -1,9 +1,12 @@
 """How far a long piece of work is: a bar on a terminal, an occasional line elsewhere."""
 
+import contextlib
 import sys
 import time
 
 from tqdm import tqdm
+
+from svdjax.core.faults import say
 
 SECONDS = 10  # between plain lines, unless a tenth of the work was done sooner
 
@@ -14,21 +17,23 @@ class Progress:
   Use as a context manager; `update` also fits where a function of the step is wanted.
   """
 
-  def __init__(self, total, initial=0, label=''):
+  def __init__(self, total, initial=0, label='', unit='steps'):
     """Starts at step `initial` of `total`, e.g. where a resumed run continues."""
-    self._total, self._label = total, label
+    self._total, self._label, self._unit = total, label, unit
     self._shown = initial, time.monotonic()
     self._bar = None
     if sys.stderr.isatty():
       self._bar = tqdm(total=total, initial=initial, desc=label or None, file=sys.stderr,
-                       dynamic_ncols=True, unit='step', mininterval=0.2)
+                       dynamic_ncols=True, unit=unit.removesuffix('s'), mininterval=0.2)
 
   def update(self, step, metrics=None):
     """Moves to `step` finished steps; `metrics`, {name: number}, are only read when shown."""
     if self._bar is None:
       self._line(step, metrics)
-    elif self._bar.update(step - self._bar.n) and metrics:
-      self._bar.set_postfix_str(_short(metrics))
+    else:
+      with contextlib.suppress(OSError):  # the terminal may be gone
+        if self._bar.update(step - self._bar.n) and metrics:
+          self._bar.set_postfix_str(_short(metrics))
 
   def close(self):
     """Leaves the bar where it is."""
@@ -51,9 +56,10 @@ class Progress:
     rate = (step - shown) / max(now - then, 1e-9)
     left = tqdm.format_interval((self._total - step) / rate)
     parts = [f'{self._label} {step}/{self._total} ({100 * step // self._total} %)'.strip(),
-             f'{rate:.3g} steps/s' if rate >= 1 else f'{1 / rate:.3g} s/step',
+             f'{rate:.3g} {self._unit}/s' if rate >= 1
+             else f'{1 / rate:.3g} s/{self._unit.removesuffix("s")}',
              f'{left} left', _short(metrics or {})]
-    print(', '.join(filter(None, parts)), file=sys.stderr, flush=True)
+    say(', '.join(filter(None, parts)))
     self._shown = step, now
 
 

@@ -1,7 +1,8 @@
 """Training batches: a pure function of (seed, step) over the records on disk (law 3).
 
 config.data says what a clip is: `frames` at one of `fps`, of height × width pixels. Records that
-cannot give such a clip (damaged, too short) are passed over for the next one and counted.
+cannot give such a clip (damaged, too short) are passed over for the next one and counted; more than
+a share `max_damaged` of damaged ones ends the run.
 """
 
 import contextlib
@@ -42,15 +43,21 @@ class Clips:
     split: of the data folder.
     seed: of random choices within a clip (window, frame rate, crop, caption).
     tokenize: list of captions -> int32 [n context]; None leaves tokens out.
+    folder: of the records, data.source by default.
+
+  Attributes:
+    skipped: {record: why it gives no clip}, of those that were tried.
+    damaged: of these, the numbers of those that cannot be read.
 
   Raises:
-    BadInput: no such data, or (on use) not one usable record among MAX_SKIPS in a row.
+    BadInput: no such data, or (on use) not one usable record among MAX_SKIPS in a row, or more than
+      the share data.max_damaged are damaged (one always may be).
   """
 
-  def __init__(self, data, split, seed, tokenize=None):
+  def __init__(self, data, split, seed, tokenize=None, folder=None):
     self.data, self.seed, self.tokenize = data, seed, tokenize
-    self.source = records(data.source, split)
-    self.cache, self.lock, self.skipped = {}, threading.Lock(), {}
+    self.source = records(folder or data.source, split)
+    self.cache, self.lock, self.skipped, self.damaged = {}, threading.Lock(), {}, set()
 
   def __len__(self):
     return len(self.source)
@@ -88,10 +95,21 @@ class Clips:
       try:
         return self._cut(at, np.random.default_rng((self.seed, draw)))
       except (BadInput, RuntimeError) as error:
-        with self.lock:
-          self.skipped.setdefault(at, f'record {at}: {error}')
+        self._pass_over(at, error)
     raise BadInput(f'{skips + 1} records in a row of {self.data.source} give no clip; '
                    f'{self.skipped[index]}')
+
+  def _pass_over(self, at, error):
+    """Counts a record that gives no clip; raises BadInput if too many are damaged."""
+    with self.lock:
+      self.skipped.setdefault(at, f'record {at}: {error}')
+      if isinstance(error, (video.VideoError, RuntimeError)):
+        self.damaged.add(at)
+      found = sorted(self.damaged)
+    if len(found) > max(1, self.data.max_damaged * len(self)):
+      raise BadInput(f'{len(found)} of {len(self)} records of {self.data.source} are damaged, more '
+                     f'than {self.data.max_damaged:.2%}: {self.skipped[found[0]]}; make the data '
+                     'again, or raise config.data.max_damaged')
 
   def _cut(self, index, rng):
     data = self.data
@@ -104,20 +122,27 @@ class Clips:
     start = rng.uniform(0., max(seconds - (data.frames - 1) / fps, 0.))
     chosen = video.sample_indices(
         entry['pts'], entry['timebase_num'] / entry['timebase_den'], start, data.frames, fps)
+    return {'index': np.int64(index), 'fps': np.float32(fps - 1.),
+            'motion': np.float32(motion.motion_bucket(entry['motion']))
+            } | self._content(entry, frames, chosen, rng)
+
+  def _content(self, entry, frames, chosen, rng):
+    """What a model is shown and told of the chosen frames of a record."""
     if frames is None:
       pixels = self._crop(video.decode(entry['video'], chosen), rng)
     else:
       pixels = self._crop(frames[chosen], rng)
-    clip = {'video': pixels, 'index': np.int64(index), 'fps': np.float32(fps - 1.),
-            'motion': np.float32(motion.motion_bucket(entry['motion']))}
+    clip = {'video': pixels}
     if self.tokenize is not None:
-      clip['tokens'] = self.tokenize([self._caption(entry, rng)])[0]
+      caption = self._caption_index(rng)
+      clip['tokens'] = self.tokenize(['' if caption is None else entry['captions'][caption]])[0]
     return clip
 
-  def _caption(self, entry, rng):
+  def _caption_index(self, rng):
+    """Which of the three captions a clip has, None for no text."""
     if rng.uniform() < self.data.drop_text:
-      return ''
-    return rng.choice(entry['captions'], p=self.data.captions)
+      return None
+    return rng.choice(len(self.data.captions), p=self.data.captions)
 
   def _crop(self, frames, rng):
     """Centre crop of the covering scale, or a random crop at a random scale up to the original."""

@@ -61,9 +61,9 @@ def encode(record, schema=None):
   return example.SerializeToString(deterministic=True)
 
 
-def decode(serialized):
+def decode(serialized, schema=None):
   """bytes -> {field: value}; text fields come back as str, `video` as bytes."""
-  record = features().deserialize_example_np(serialized)
+  record = (schema or features()).deserialize_example_np(serialized)
   text = lambda x: x.decode() if isinstance(x, bytes) else str(x)
   for name in ('clip_id', 'source_uri', 'truth'):
     record[name] = text(record[name])

@@ -72,7 +72,8 @@ def conditions(config, parts, params, inputs, frames, key):
     config: the experiment.
     parts, params: networks and their flat parameters.
     inputs: 'tokens' [b n]; 'image' [b h w 3] in [-1, 1]; 'fps', 'motion', 'cond_aug' [b]; those
-      that the experiment uses.
+      that the experiment uses. 'context' [b k e] and 'condition' [b h w z], where they are computed
+      already, stand for 'tokens' and 'image'.
     frames: t.
     key: of the noise on the conditioning image.
 
@@ -80,19 +81,28 @@ def conditions(config, parts, params, inputs, frames, key):
     Conditions, float32.
   """
   spec = config.conditioning
-  if spec.context == 'text':
+  if 'context' in inputs:
+    context = inputs['context'].astype(jnp.float32)
+  elif spec.context == 'text':
     context = text_tokens(parts, params, inputs['tokens'], jnp.float32)
   else:
     context = image_token(parts, params, inputs['image'])
   concat = vector = None
   if spec.concat == 'first_frame':
-    image = inputs['image']
-    noisy = image + inputs['cond_aug'][:, None, None, None] * jax.random.normal(key, image.shape)
-    latent = latents.encode_condition(parts, params, noisy)[:, None]
+    latent = _conditioning_latent(parts, params, inputs, key)[:, None]
     concat = jnp.broadcast_to(latent, (latent.shape[0], frames) + latent.shape[2:])
   if spec.scalars:
     vector = embed_scalars(spec.scalars, parts.configs['unet']['vector_dim'], inputs)
   return Conditions(context, concat, vector)
+
+
+def _conditioning_latent(parts, params, inputs, key):
+  """The latent [b h w z] of the image under its noise."""
+  if 'condition' in inputs:
+    return inputs['condition'].astype(jnp.float32)
+  image = inputs['image']
+  noisy = image + inputs['cond_aug'][:, None, None, None] * jax.random.normal(key, image.shape)
+  return latents.encode_condition(parts, params, noisy)
 
 
 def without_image(config, given, dropped):

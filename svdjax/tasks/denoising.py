@@ -38,13 +38,16 @@ def draw_sigma(diffusion, key, clips, p_mean, p_std):
 
 def training_inputs(config, batch, key):
   """The conditioning inputs of a batch of clips, with the augmentation of its first frames."""
-  inputs = {n: batch[n] for n in ('tokens', 'fps', 'motion') if n in batch}
-  clips = batch['video'].shape[0]
+  inputs = {n: batch[n] for n in ('tokens', 'fps', 'motion', 'context', 'condition') if n in batch}
+  clips = batch['fps'].shape[0]
   inputs['cond_aug'] = jnp.zeros(clips)
   if config.conditioning.concat == 'first_frame':
     mean, std = config.conditioning.log_cond_aug
     inputs['cond_aug'] = sigmas.lognormal(key, (clips,), mean, std)
-  inputs['image'] = latents.to_float(batch['video'][:, 0])
+  if 'cond_aug' in batch:  # of the noise that 'condition' was computed with
+    inputs['cond_aug'] = batch['cond_aug']
+  if 'video' in batch:
+    inputs['image'] = latents.to_float(batch['video'][:, 0])
   return inputs
 
 
@@ -54,16 +57,16 @@ def loss(config, parts, params, batch, key):
   Args:
     config: the experiment.
     parts, params: networks and their flat parameters, frozen and trained together.
-    batch: 'video' uint8 [b t h w 3]; 'tokens' int32 [b n]; 'fps', 'motion' float32 [b];
-      'p_mean', 'p_std' scalars of the distribution of ln sigma.
+    batch: 'video' uint8 [b t h w 3] and 'tokens' int32 [b n], or what inputs.encoded has in their
+      place; 'fps', 'motion' float32 [b]; 'p_mean', 'p_std' scalars of the distribution of ln sigma.
     key: random key of this step.
 
   Returns:
     (scalar, {'loss_by_sigma': {bin: (sum, count)}}).
   """
-  clips, frames = batch['video'].shape[:2]
   inputs = training_inputs(config, batch, fold_name(key, 'cond_aug'))
-  x0 = latents.encode(parts, params, latents.to_float(batch['video']), fold_name(key, 'posterior'))
+  x0 = latents.of_batch(parts, params, batch, fold_name(key, 'posterior'))
+  clips, frames = x0.shape[:2]
   given = conditions(config, parts, params, inputs, frames, fold_name(key, 'image_noise'))
   dropped = jax.random.bernoulli(fold_name(key, 'drop'), config.conditioning.drop_image, (clips,))
   given = without_image(config, given, dropped)

@@ -28,7 +28,19 @@ def encode(parts, params, video, key):
   Returns:
     [b t h/8 w/8 z] float32.
   """
-  mean, log_variance = vae.encode(parts.networks['vae'].apply, part(params, 'vae'), video)
+  moments = vae.encode(parts.networks['vae'].apply, part(params, 'vae'), video)
+  return sample(parts, *moments, key)
+
+
+def of_batch(parts, params, batch, key):
+  """`encode` of a batch's 'video', or of its 'moments' [b t h w 2z] if they are computed already."""
+  if 'moments' not in batch:
+    return encode(parts, params, to_float(batch['video']), key)
+  return sample(parts, *jnp.split(batch['moments'].astype(jnp.float32), 2, axis=-1), key)
+
+
+def sample(parts, mean, log_variance, key):
+  """A scaled sample of a posterior, float32."""
   noise = jax.random.normal(key, mean.shape, mean.dtype)
   scale = parts.configs['vae']['scale']
   return (scale * (mean + jnp.exp(0.5 * log_variance) * noise)).astype(jnp.float32)

@@ -5,7 +5,7 @@ import pathlib
 
 import pytest
 
-from svdjax.convert import from_diffusers
+from svdjax.convert import from_diffusers, to_sgm
 
 PATH = pathlib.Path(__file__).with_name('world.py')
 
@@ -31,3 +31,11 @@ def converted(folder, tmp_path_factory):
   path = tmp_path_factory.mktemp('converted') / 'video'
   from_diffusers.convert(folder, path)
   return path
+
+
+@pytest.fixture(scope='session')
+def single(converted, tmp_path_factory):
+  """The single file of the converted model."""
+  file = tmp_path_factory.mktemp('sgm') / 'model.safetensors'
+  to_sgm.convert(converted, file)
+  return file

@@ -44,8 +44,8 @@ def words(path):
   path.write_text('This is no video.\n' * 100)
 
 
-def playlist(path):
-  path.write_text('#EXTM3U\n#EXTINF:9,\nhttp://127.0.0.1:9/a.ts\n')
+def playlist(path, port=9):
+  path.write_text(f'#EXTM3U\n#EXTINF:9,\nhttp://127.0.0.1:{port}/a.ts\n')
 
 
 def without_index(path):

@@ -32,7 +32,7 @@ def test_cuts_are_found_to_the_frame_and_fades_are_closed(sort, shots, filmed, a
 def test_many_random_reels(analysed, tmp_path):
   """Precision and recall over 12 joints of each sort, shots drawn at random."""
   rng, hits = np.random.default_rng(0), {'cut': [], 'fade': [], 'black': []}
-  false = 0
+  false, closed_frames, faded_frames = 0, [], []
   for i in range(4):
     joins = ['cut', *rng.permutation(['cut', 'fade', 'black'] * 3)]
     made = reel.make([reel.Shot(str(rng.choice(['pan', 'still', 'toy'])), 3, 100 * i + k,
@@ -46,11 +46,18 @@ def test_many_random_reels(analysed, tmp_path):
     kinds = [join for join in joins[1:] if join != 'cut']
     for kind, (a, b) in zip(kinds, made.fades):
       hits[kind].append(any(low <= b and high >= a for low, high in edges))
+    closed = np.zeros(len(made.frames) + 1, bool)
+    for low, high in edges:
+      closed[low:high] = True
+    closed_frames.append(closed[:-1][made.shot_of >= 0])
+    faded_frames.append(closed[:-1][made.shot_of < 0])
     truth = [(n, n) for n in made.cuts] + made.fades
     false += sum(not any(low <= b + 1 and high >= a - 1 for a, b in truth) for low, high in edges)
   assert np.mean(hits['cut']) == 1 and np.mean(hits['black']) == 1
   assert np.mean(hits['fade']) >= 0.9
   assert false <= 2
+  assert np.concatenate(faded_frames).mean() > 0.995
+  assert np.concatenate(closed_frames).mean() < 0.45  # of footage with a fade every 4.5 s
 
 
 def test_content_is_that_of_pyscenedetect(shots):
@@ -92,6 +99,18 @@ def test_text_is_told_from_texture():
       reel.film(reel.Shot(kind, 1, seed, 0.02), 1, 216, 384, FPS)[0], cv2.COLOR_RGB2GRAY))
   assert min(area('text', seed) for seed in range(6)) > 0.3
   assert max(area(kind, seed) for kind in ('pan', 'toy') for seed in range(6)) < 0.02
+
+
+@pytest.mark.parametrize('frames', [3, 4])
+def test_a_fast_fade_is_closed_to_its_ends(frames):
+  """Its steps look like cuts; the last one need not, and what follows it is still faded."""
+  a, b = reel.texture(1, 108, 192).astype(np.float32), np.zeros((108, 192, 3), np.float32)
+  share = np.clip((np.arange(40) - 10) / (frames + 1), 0, 1)
+  cascade = cuts.Cascade([(0.0, 10.0)])
+  for t, s in enumerate(share):
+    cascade.feed(t, t / FPS, np.uint8((1 - s) * a + s * b))
+  closed = {t for low, high in cascade.bursts() for t in range(low, high)}
+  assert set(range(11, 11 + frames)) <= closed <= set(range(6, 18 + frames))
 
 
 def test_a_fade_is_a_straight_line_and_a_cut_is_not():

@@ -3,6 +3,7 @@
 import collections
 import importlib.util
 import pathlib
+import socket
 
 from array_record.python import array_record_module
 import numpy as np
@@ -20,11 +21,20 @@ _spec.loader.exec_module(damage)
 
 
 @pytest.fixture(scope='module')
-def output(tmp_path_factory):
+def server():
+  """A port of this machine that nobody should ask anything of."""
+  with socket.create_server(('127.0.0.1', 0)) as listening:
+    listening.setblocking(False)
+    yield listening
+
+
+@pytest.fixture(scope='module')
+def output(tmp_path_factory, server):
   """The output folder of one run over every file of `damage.WRITERS`."""
   root, output = tmp_path_factory.mktemp('in'), tmp_path_factory.mktemp('out')
   for name, (write, _, _) in damage.WRITERS.items():
     write(root / name)
+  damage.playlist(root / 'playlist.mp4', server.getsockname()[1])
   (root / 'gone.csv').write_text('file\n' + ''.join(f'{n}\n' for n in damage.WRITERS)
                                  + 'missing.mp4\n')
   curate.main(['--input', str(root / 'gone.csv'), '--output', str(output), '--workers', '0',
@@ -52,6 +62,11 @@ def test_each_file_has_its_code_and_its_clips(name, clips, failed):
   _, code, count = damage.WRITERS[name]
   assert {f['code'] for f in failed if f['uri'] == name} == ({code} if code else set())
   assert collections.Counter(c['source_uri'] for c in clips)[name] == count
+
+
+def test_nobody_on_the_network_is_asked(output, server):
+  with pytest.raises(BlockingIOError):
+    server.accept()
 
 
 def test_a_file_that_is_gone_is_tried_again_next_time(failed):

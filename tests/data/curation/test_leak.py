@@ -4,24 +4,27 @@ import numpy as np
 import pytest
 
 from data.toyworld import film
-from svdjax.inputs import video
+from svdjax.inputs import container, video
 
 FPS = 24
 
 
-def likeness(frames, others):
-  """[n m] mean absolute difference of small grey versions of frames [n h w 3] and [m h w 3]."""
-  small = lambda x: x[:, ::6, ::6].mean(axis=-1).reshape(len(x), -1)
-  return np.abs(small(frames)[:, None] - small(others)[None]).mean(axis=-1)
-
-
 def shown_shots(clip, path, shots):
   """Numbers of the shots whose frames a clip shows, by its pictures; -1 for faded ones."""
-  frames = video.decode(path)
-  near = round(clip['t_start'] * FPS)
-  low, high = max(0, near - 24), near + len(frames) + 24  # frames of the neighbours included
-  closest = low + likeness(frames, shots.frames[low:high]).argmin(axis=1)
-  return set(shots.shot_of[closest].tolist())
+  return set(shots.shown(video.decode(path), round(clip['t_start'] * FPS)).tolist())
+
+
+@pytest.mark.parametrize('sort, leads', [('h264', False), ('h264_open_gop', True),
+                                         ('hevc_open_gop', True)])
+def test_the_footage_is_as_hard_as_it_is_called(sort, leads, filmed):
+  """Frames are stored out of order; in open GOPs some are shown before the keyframe they follow."""
+  with container.open_video(filmed(sort)) as (file, stream):
+    packets = [p for p in file.demux(stream) if p.pts is not None]
+  times = [p.pts for p in packets]
+  assert times != sorted(times)
+  starts = [i for i, p in enumerate(packets) if p.is_keyframe]
+  led = [any(t < times[i] for t in times[i + 1:]) for i in starts[1:]]
+  assert any(led) == leads and len(led) > 3
 
 
 @pytest.mark.parametrize('sort', sorted(film.SORTS))
