@@ -10,7 +10,6 @@ those of the same name are compared with each other. Nothing is downloaded.
 import argparse
 import json
 import pathlib
-import runpy
 import sys
 
 import numpy as np
@@ -18,27 +17,13 @@ import numpy as np
 from svdjax.core import platform
 from svdjax.core.errors import BadInput, run_command
 from svdjax.core.progress import Progress
-from svdjax.inputs import export, folder as folders
-from svdjax.metrics.source import Source
+from svdjax.inputs import export
+from svdjax.metrics.source import Source, protocol_of
 
 NEEDS = {'FVD': 'i3d', 'Inception score (I3D)': 'i3d', 'LPIPS': 'lpips',
          'first-frame LPIPS': 'lpips', 'CLIPSIM': 'clip', 'CLIP-S': 'clip',
          'frame consistency (CLIP)': 'clip'}
 _SHOWN = 6
-
-
-def protocol_of(path):
-  """The config of a protocol file.
-
-  Raises:
-    BadInput: no such file, or it defines no protocol.
-  """
-  if not pathlib.Path(path).is_file():
-    raise BadInput(f'--protocol {path} is not a file: name one of experiments/protocols')
-  config = runpy.run_path(str(path)).get('get_config', dict)()
-  if 'figures' not in config or config.window not in folders.WINDOWS:
-    raise BadInput(f'--protocol {path} is no protocol: name one of experiments/protocols')
-  return config
 
 
 def measure_side(source, extractors, partner=None):
@@ -72,7 +57,6 @@ def _check_sizes(made, real):
 
 def conditions(config, made, real, extractors, counts):
   """What a reader must know to compare the figures with others: {name: JSON value}."""
-  from svdjax import __version__
   size = lambda s: f'{s[0]}x{s[1]}' if s else 'none'
   resize = lambda side: f'{size(config.resize[side])}, then crop {size(config.crop)}'
   return {
@@ -85,7 +69,7 @@ def conditions(config, made, real, extractors, counts):
       'input of I3D': '224x224, bilinear without antialiasing, -1 to 1; features: 400 logits',
       'floor': 'FVD between random halves of the real clips, each of half as many',
       'seed': config.seed, 'left out': {s.side: len(s.failed) for s in (made, real)},
-      'folders': {s.side: str(s.folder) for s in (made, real)}, 'svdjax': __version__}
+      'folders': {s.side: str(s.folder) for s in (made, real)}}
 
 
 def report(config, made, real, extractors):

@@ -3,6 +3,8 @@
 import cv2
 import numpy as np
 
+from svdjax.inputs import motion
+
 
 def change(frames):
   """Mean absolute difference of neighbouring frames uint8 [t h w 3] in grey levels; 0 for one."""
@@ -15,7 +17,7 @@ def warp_error(frames):
   """Flicker: the mean absolute difference that is left after following the optical flow.
 
   Pixels are left out where the flow there and back does not return to within one pixel, or leaves
-  the frame: what was hidden cannot be compared.
+  the frame: what was hidden cannot be compared. Measured at a long side of 256 pixels.
 
   Args:
     frames: uint8 [t h w 3].
@@ -25,14 +27,13 @@ def warp_error(frames):
   """
   if len(frames) < 2:
     return 0.
+  frames = [motion.for_flow(f) for f in frames]
   errors = [_pair_error(a, b) for a, b in zip(frames, frames[1:])]
   return float(np.nanmean(errors)) if np.isfinite(errors).any() else float('nan')
 
 
 def _pair_error(before, after):
   grey = [cv2.cvtColor(f, cv2.COLOR_RGB2GRAY) for f in (before, after)]
-  if min(grey[0].shape) < 16:
-    raise ValueError(f'frames of {grey[0].shape} are too small for optical flow')
   flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
   back, forth = flow.calc(grey[1], grey[0], None), flow.calc(grey[0], grey[1], None)
   y, x = np.indices(grey[0].shape, np.float32)

@@ -1,6 +1,7 @@
-"""The clips of one side of a measurement, read a few at a time."""
+"""Protocols, and the clips of one side of a measurement, read a few at a time."""
 
 import pathlib
+import runpy
 
 import numpy as np
 
@@ -8,6 +9,20 @@ from svdjax.core.errors import BadInput
 from svdjax.inputs import folder as folders
 
 _BATCH = 4
+
+
+def protocol_of(path):
+  """The config of a protocol file.
+
+  Raises:
+    BadInput: no such file, or it defines no protocol.
+  """
+  if not pathlib.Path(path).is_file():
+    raise BadInput(f'--protocol {path} is not a file: name one of experiments/protocols')
+  config = runpy.run_path(str(path)).get('get_config', dict)()
+  if 'figures' not in config or config.window not in folders.WINDOWS:
+    raise BadInput(f'--protocol {path} is no protocol: name one of experiments/protocols')
+  return config
 
 
 class Source:

@@ -15,6 +15,8 @@ from svdjax.metrics.inception_score import inception_score
 from svdjax.metrics.ssim import ssim
 from svdjax.metrics.weights_file import Tensors
 
+_CLIPS, _IMAGES = 4, 16  # that a network sees at once
+
 
 class Extractors(NamedTuple):
   """Feature networks; what needs one that is None is not measured.
@@ -36,10 +38,27 @@ class Extractors(NamedTuple):
     return {n: {'file': str(x.path), 'sha256': x.sha256} for n, x in named.items() if x}
 
 
+def in_chunks(function, size, *arrays):
+  """function(*arrays) by chunks of their first axis, all of one size, so that it compiles once.
+
+  The last chunk is filled up with its last entry, and what comes of that is dropped.
+  """
+  results = []
+  for i in range(0, len(arrays[0]), size):
+    parts = [x[i:i + size] for x in arrays]
+    fill = [np.repeat(x[-1:], size - len(x), axis=0) for x in parts]
+    results.append(np.asarray(function(*map(np.concatenate, zip(parts, fill)))))
+  return np.concatenate(results)[:len(arrays[0])]
+
+
+def _frames(clips):
+  return rearrange(clips, 'n t h w c -> (n t) h w c')
+
+
 def _embed(clip, clips):
   """uint8 [n t h w 3] -> [n t d]."""
-  flat = clip.images(rearrange(clips, 'n t h w c -> (n t) h w c'))
-  return rearrange(np.asarray(flat), '(n t) d -> n t d', n=len(clips))
+  return rearrange(in_chunks(clip.images, _IMAGES, _frames(clips)), '(n t) d -> n t d',
+                   n=len(clips))
 
 
 def of_clips(clips, fps, extractors, captions=None):
@@ -62,7 +81,8 @@ def of_clips(clips, fps, extractors, captions=None):
       'change_by_frame': np.stack([[flicker.change(c[i:i + 2]) for i in range(len(c) - 1)]
                                    for c in clips])}
   if extractors.i3d:
-    result['i3d'] = np.asarray(i3d.features(extractors.i3d.params, clips))
+    extract = lambda x: i3d.features(extractors.i3d.params, x)
+    result['i3d'] = in_chunks(extract, _CLIPS, clips)
   if extractors.clip:
     frames = _embed(extractors.clip, clips)
     result['consistency'] = similarity.frame_consistency(frames)
@@ -83,9 +103,8 @@ def of_pairs(made, true, extractors):
             'first_psnr': by_frame[:, 0], 'first_ssim': ssim(made[:, 0], true[:, 0])}
   if extractors.lpips:
     name, tensors = extractors.lpips
-    flat = lambda x: rearrange(x, 'n t h w c -> (n t) h w c')
-    each = np.asarray(lpips.distance(tensors.params, name, flat(made), flat(true)))
-    each = each.reshape(made.shape[:2])
+    between = lambda a, b: lpips.distance(tensors.params, name, a, b)
+    each = in_chunks(between, _IMAGES, _frames(made), _frames(true)).reshape(made.shape[:2])
     result |= {'lpips': each.mean(1), 'first_lpips': each[:, 0]}
   if extractors.clip:
     result['clip_s'] = similarity.clip_score(*(_embed(extractors.clip, x) for x in (made, true)))
