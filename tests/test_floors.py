@@ -21,9 +21,10 @@ FLOORS = [
     ['optim'],
     ['state'],
     ['checkpoint', 'generate'],
-    ['handoff', 'preview', 'validate', 'convert', 'annotate', 'saving', 'sampling', 'features'],
+    ['handoff', 'preview', 'validate', 'convert', 'annotate', 'saving', 'sampling', 'features',
+     'exhibit'],
     ['train', 'sample', 'evaluate', 'measure', 'plan', 'encoding'],
-    ['main', 'demo', 'goodput', 'encode'],
+    ['main', 'demo', 'goodput', 'encode', 'produce'],
 ]
 FLOOR = {place: i for i, places in enumerate(FLOORS) for place in places}
 EXTRAS = {'data.curation.beam': 'apache_beam'}  # modules that need a package of an extra
