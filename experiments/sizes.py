@@ -2,10 +2,13 @@
 
 # (height, width) of the pretraining and the final resolution. full: SVD (recipe 1.0).
 RESOLUTIONS = {
-    'full': {'image': (512, 512), 'low': (256, 384), 'mid': (320, 576), 'high': (576, 1024)},
-    'small': {'image': (96, 128), 'low': (64, 96), 'mid': (96, 128), 'high': (96, 128)},
+    'full': {'image': (512, 512), 'low': (256, 384), 'mid': (320, 576), 'high': (576, 1024),
+             'square': (576, 576)},
+    'small': {'image': (96, 128), 'low': (64, 96), 'mid': (96, 128), 'high': (96, 128),
+              'square': (96, 96)},
     # One size at tiny: what another saves in its steps, compiling for it costs again.
-    'tiny': {'image': (48, 64), 'low': (48, 64), 'mid': (48, 64), 'high': (48, 64)},
+    'tiny': {'image': (48, 64), 'low': (48, 64), 'mid': (48, 64), 'high': (48, 64),
+             'square': (48, 48)},
 }
 FRAMES = {
     'full': {'short': 14, 'long': 25},
@@ -26,14 +29,14 @@ UNET = {
     # Attention at the upper level too: captions bind in fewer clips.
     'tiny': dict(in_channels=8, out_channels=8, channels=(64, 64),
                  attention=(True, True), blocks=1, head_dim=64, context_dim=64,
-                 vector_dim=192, temporal='svd', groups=16, norm_eps='sgm', remat='none'),
+                 vector_dim=192, temporal='svd', groups=32, norm_eps='sgm', remat='none'),
 }
 VAE = {
     'full': dict(channels=(128, 256, 512, 512), blocks=2, latent_channels=4, groups=32,
                  temporal=False, post_quant=False, scale=0.18215, remat='full'),
     'small': dict(channels=(64, 128, 256, 256), blocks=2, latent_channels=4, groups=32,
                   temporal=False, post_quant=False, scale=0., remat='none'),
-    'tiny': dict(channels=(16, 32, 64, 96), blocks=1, latent_channels=8, groups=8,
+    'tiny': dict(channels=(32, 32, 64, 96), blocks=1, latent_channels=8, groups=32,
                  temporal=False, post_quant=False, scale=0., remat='none'),
 }
 CLIP_IMAGE = {
@@ -56,3 +59,10 @@ def networks(scale, *names, **unet):
   if 'unet' in model:
     model['unet'] |= unet
   return model
+
+
+def mask(scale, resolution):
+  """config.model.mask: the learned latent of frames that are not given, at a pixel resolution."""
+  unit = 2 ** (len(VAE[scale]['channels']) - 1)
+  return dict(height=resolution[0] // unit, width=resolution[1] // unit,
+              channels=VAE[scale]['latent_channels'])

@@ -23,6 +23,7 @@ from svdjax.core.errors import BadInput, run_command
 from svdjax.core.progress import Progress
 from svdjax.inputs import export, folder as folders
 from svdjax.metrics.source import Source, protocol_of
+from svdjax.request import inputs_of
 
 
 def arguments(argv):
@@ -40,9 +41,11 @@ def arguments(argv):
   if own.batch < 1:
     raise BadInput(f'--batch must be at least 1, not {own.batch}')
   given = sample.arguments(['--checkpoint', own.checkpoint, '--out', f'{own.made}/clip.mp4', *rest])
-  if given.samples != 1 or given.image is not None or given.prompt is not None:
-    raise BadInput('--samples, --image and --prompt are not for svdjax.produce: the real clips say '
-                   'what is made')
+  for name in ('image', 'prompt', 'interpolate', 'length'):
+    if getattr(given, name) is not None:
+      raise BadInput(f'--{name} is not for svdjax.produce: the real clips say what is made')
+  if given.samples != 1:
+    raise BadInput('--samples is not for svdjax.produce, which makes one clip for each real one')
   return own, given
 
 
@@ -55,7 +58,10 @@ def with_protocol(given, protocol):
   given.width = given.width or protocol.made.width or None
   if protocol.made.guidance and not given.guidance:
     given.guidance = [protocol.made.guidance]
-  setattr(given, 'image' if protocol.made.prompt == 'image' else 'prompt', '')
+  if protocol.made.prompt == 'image':
+    given.image = ['first frame']
+  else:
+    given.prompt = ''
   return given
 
 
@@ -71,8 +77,8 @@ def item(given, source, name, folder):
     if given.prompt is None:
       raise BadInput(f'{path} has no caption: add it to captions.csv beside the clips')
     return given
-  given.image = pathlib.Path(folder) / 'first.png'
-  export.write_png(given.image, folders.read(path, 1)[0][0])
+  given.image = [pathlib.Path(folder) / 'first.png']
+  export.write_png(given.image[0], folders.read(path, 1)[0][0])
   return given
 
 
@@ -96,8 +102,8 @@ class Maker:
     every = []
     with tempfile.TemporaryDirectory() as folder:
       for name in names:
-        inputs, fps = sample.inputs_of(item(self._given, self._source, name, folder), self._config,
-                                       self._chosen, self._tokenizer)
+        inputs, fps = inputs_of(item(self._given, self._source, name, folder), self._config,
+                                self._chosen, self._tokenizer)
         every.append(inputs)
     every += [every[-1]] * (self._own.batch - len(every))
     return {n: np.concatenate([i[n] for i in every]) for n in every[0]}, fps
