@@ -8,7 +8,7 @@ import dataclasses
 
 import numpy as np
 
-from svdjax.metrics import quality
+from svdjax.metrics import pose, quality
 from svdjax.metrics.camera import read_camera
 from svdjax.metrics.figure import Figure
 
@@ -52,10 +52,20 @@ def interpolation(subject):
 def multiview(subject):
   """PSNR of the views that are not given."""
   batch, truths = subject.held_out(())
-  video, inner = batch['video'], slice(1, None)
-  return [Figure('PSNR of other views', [psnr(m, video, inner)
-                                         for m in samples(subject, batch, truths)], {
-      'view copied': psnr(copied(video), video, inner)}, 'dB')]
+  video, inner, made = batch['video'], slice(1, None), samples(subject, batch, truths)
+  return [Figure('PSNR of other views', [psnr(m, video, inner) for m in made], {
+      'view copied': psnr(copied(video), video, inner)}, 'dB'),
+          *azimuths(subject.world, made, video, truths)]
+
+
+def azimuths(world, made, video, truths):
+  """The azimuth error of turntables whose solids the world tells, or nothing."""
+  known = ['second_color' in t and t['shape'] in world.solids for t in truths]
+  if not known or not all(known):
+    return []
+  errors = lambda clips: float(np.nanmean(pose.azimuth_errors(clips, video, truths, world)))
+  return [Figure('azimuth error', [errors(m) for m in made], {
+      'view copied': errors(copied(video)), 'chance': 90.}, 'degrees')]
 
 
 def camera(subject):

@@ -23,9 +23,9 @@ FLOORS = [
     ['state'],
     ['checkpoint', 'generate'],
     ['handoff', 'preview', 'validate', 'convert', 'annotate', 'saving', 'sampling', 'features',
-     'interpolate', 'chain'],
+     'interpolate', 'chain', 'exhibit'],
     ['train', 'sample', 'evaluate', 'measure', 'encoding'],
-    ['main', 'demo', 'goodput', 'encode'],
+    ['main', 'demo', 'goodput', 'encode', 'produce'],
     ['plan'],
 ]
 FLOOR = {place: i for i, places in enumerate(FLOORS) for place in places}
