@@ -41,7 +41,7 @@ def image_to_video(scale, variant, frames):
     c.sample.clips = 0 if scale == 'tiny' else 4
     c.handoff.fresh = ('unet/conv_in/kernel',)  # widened by the concatenated latent
     c.data.height, c.data.width = sizes.RESOLUTIONS[scale]['mid']
-    c.train.steps = {'full': 50_000, 'small': 4_000, 'tiny': 200}[scale]
+    c.train.steps = {'full': 50_000, 'small': 4_000, 'tiny': 240}[scale]
   else:
     c.handoff.after = 'i2v_14f, variant base'
     c.data.height, c.data.width = sizes.RESOLUTIONS[scale]['high']

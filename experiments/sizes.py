@@ -26,14 +26,14 @@ UNET = {
     # Attention at the upper level too: captions bind in fewer clips.
     'tiny': dict(in_channels=8, out_channels=8, channels=(64, 64),
                  attention=(True, True), blocks=1, head_dim=64, context_dim=64,
-                 vector_dim=192, temporal='svd', groups=16, norm_eps='sgm', remat='none'),
+                 vector_dim=192, temporal='svd', groups=32, norm_eps='sgm', remat='none'),
 }
 VAE = {
     'full': dict(channels=(128, 256, 512, 512), blocks=2, latent_channels=4, groups=32,
                  temporal=False, post_quant=False, scale=0.18215, remat='full'),
     'small': dict(channels=(64, 128, 256, 256), blocks=2, latent_channels=4, groups=32,
                   temporal=False, post_quant=False, scale=0., remat='none'),
-    'tiny': dict(channels=(16, 32, 64, 96), blocks=1, latent_channels=8, groups=8,
+    'tiny': dict(channels=(32, 32, 64, 96), blocks=1, latent_channels=8, groups=32,
                  temporal=False, post_quant=False, scale=0., remat='none'),
 }
 CLIP_IMAGE = {

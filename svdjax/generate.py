@@ -11,6 +11,7 @@ from svdjax.core import mesh
 from svdjax.core.errors import BadInput
 from svdjax.core.rng import fold_name
 from svdjax.diffusion import guidance, precondition, sampler, sigmas
+from svdjax.models.skip import MIDDLE, skip
 from svdjax.tasks import latents
 from svdjax.tasks.conditioning import conditions, without_image
 from svdjax.tasks.denoising import denoiser
@@ -18,7 +19,15 @@ from svdjax.tasks.denoising import denoiser
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-  """How to sample; the defaults of an experiment are in config.sample."""
+  """How to sample; the defaults of an experiment are in config.sample.
+
+  Attributes:
+    schedule: of the noise levels, a name in SCHEDULES.
+    guidance_interval: the noise levels (low, high) at which guidance applies; None: all.
+    skip_scale: of skip-layer guidance; 0: none.
+    skip_layers: regular expression of the parameters of the layers it skips. The middle of the
+      UNet by default (ours: the paper leaves the choice to the user).
+  """
   frames: int
   height: int
   width: int
@@ -31,28 +40,47 @@ class Settings:
   sigma_max: float
   churn: float = 0.
   decode_chunk: int = 0
+  schedule: str = 'karras'
+  guidance_interval: tuple[float, float] | None = None
+  skip_scale: float = 0.
+  skip_layers: str = MIDDLE
 
 
 def settings(config, **changes):
   """The Settings of an experiment, with those `changes` that are not None.
 
   Raises:
-    BadInput: an unknown sampler or guidance, or a size the networks cannot take.
+    BadInput: an unknown sampler, schedule or guidance, settings that exclude each other, or a
+      size the networks cannot take.
   """
   chosen = {f.name: config.sample[f.name] for f in dataclasses.fields(Settings)
             if f.name in config.sample}
   chosen |= {n: getattr(config.data, n) for n in ('frames', 'height', 'width')}
   chosen |= {n: x for n, x in changes.items() if x is not None}
   result = Settings(**chosen)
-  for name, table in (('sampler', sampler.STEPS), ('guidance', guidance.GUIDANCE)):
+  for name, table in (('sampler', sampler.METHODS), ('guidance', guidance.GUIDANCE),
+                      ('schedule', SCHEDULES)):
     if getattr(result, name) not in table:
       raise BadInput(f'{name} "{getattr(result, name)}" is unknown: use one of '
                      f'{", ".join(table)}')
+  sampler.check_churn(result.sampler, result.churn)
+  _check_levels(config, result)
   for name in ('frames', 'steps'):
     if getattr(result, name) < 1:
       raise BadInput(f'{name} must be at least 1, not {getattr(result, name)}')
   check_size(config, result.height, result.width)
   return result
+
+
+def _check_levels(config, chosen):
+  discrete = 'diffusion' in config and config.diffusion.sigma == 'discrete'
+  if discrete and chosen.schedule != 'karras':
+    raise BadInput(f'schedule "{chosen.schedule}" has levels that a model of discrete noise levels '
+                   'does not know: drop it')
+  low, high = chosen.guidance_interval or (0, 1)
+  if not 0 <= low < high:
+    raise BadInput(f'guidance_interval {low:g} to {high:g} is empty: give a noise level and a '
+                   'larger one')
 
 
 def check_size(config, height, width):
@@ -69,6 +97,7 @@ def check_size(config, height, width):
 class Generator(NamedTuple):
   """Compiled pieces of sampling; `run` puts them together."""
   prepare: Callable
+  method: sampler.Method
   step: Callable
   decode: Callable
   sigmas: jax.Array
@@ -86,7 +115,37 @@ def grid(config, chosen):
   """Noise levels to sample on, [steps + 1]."""
   if config.diffusion.sigma == 'discrete':
     return sigmas.discrete_grid(chosen.steps, precondition.scaled_linear_sigmas())
-  return sigmas.karras(chosen.steps, chosen.sigma_min, chosen.sigma_max)
+  return SCHEDULES[chosen.schedule](chosen)
+
+
+SCHEDULES = {
+    'karras': lambda chosen: sigmas.karras(chosen.steps, chosen.sigma_min, chosen.sigma_max),
+    'ays': lambda chosen: sigmas.align_your_steps(chosen.steps),
+}
+
+
+def guided_denoiser(config, parts, params, given, chosen):
+  """D(x; sigma) of clips [b t h w z] under [uncond ‖ cond] Conditions, guided as `chosen` says."""
+  make = lambda params, given: denoiser(config, parts, params, given,
+                                        jnp.dtype(config.train.dtype))
+  denoise, scale = make(params, given), scales(chosen)
+  wanted = jax.tree.map(lambda x: jnp.split(x, 2)[1], given)
+  conditional = make(params, wanted)
+
+  def guided(x, sigma):
+    both = denoise(jnp.concatenate([x, x]), jnp.concatenate([sigma, sigma]))
+    uncond, cond = jnp.split(both, 2)
+    result = guidance.guide(uncond, cond, scale)
+    if not chosen.skip_scale:
+      return result
+    weak = make(skip(params, chosen.skip_layers), wanted)(x, sigma)
+    return guidance.guide_away(result, cond, weak, chosen.skip_scale)
+
+  def within(x, sigma):
+    active = guidance.active(sigma[0], *chosen.guidance_interval)
+    return jax.lax.cond(active, guided, conditional, x, sigma)
+
+  return within if chosen.guidance_interval else guided
 
 
 def build(config, parts, chosen):
@@ -95,9 +154,7 @@ def build(config, parts, chosen):
   Returns:
     A Generator, for any number of clips.
   """
-  dtype = jnp.dtype(config.train.dtype)
-  scale, levels = scales(chosen), grid(config, chosen)
-  churn = sampler.Churn(gamma=chosen.churn)
+  levels, churn = grid(config, chosen), sampler.Churn(gamma=chosen.churn)
 
   @jax.jit
   def prepare(params, inputs, key):
@@ -112,16 +169,11 @@ def build(config, parts, chosen):
     return jax.tree.map(lambda u, c: mesh.constrain(jnp.concatenate([u, c])), uncond, cond)
 
   @jax.jit
-  def step(params, given, x, sigma, sigma_next, key):
-    """One guided step of the sampler from sigma to sigma_next: [b t h w z] -> the same."""
-    denoise = denoiser(config, parts, params, given, dtype)
-
-    def guided(x, sigma):
-      both = denoise(jnp.concatenate([x, x]), jnp.concatenate([sigma, sigma]))
-      return guidance.guide(*jnp.split(both, 2), scale)
-
-    return mesh.constrain(
-        sampler.STEPS[chosen.sampler](guided, x, sigma, sigma_next, key, churn))
+  def step(params, given, state, sigma, sigma_next, key):
+    """One guided step of the sampler from its state at sigma to that at sigma_next."""
+    denoise = guided_denoiser(config, parts, params, given, chosen)
+    return jax.tree.map(mesh.constrain, sampler.advance(
+        chosen.sampler, denoise, state, sigma, sigma_next, key, churn))
 
   @jax.jit
   def decode(params, x):
@@ -131,7 +183,7 @@ def build(config, parts, chosen):
   unit = 2 ** (len(config.model.vae.channels) - 1)
   shape = (chosen.frames, chosen.height // unit, chosen.width // unit,
            config.model.vae.latent_channels)
-  return Generator(prepare, step, decode, levels, shape)
+  return Generator(prepare, sampler.METHODS[chosen.sampler], step, decode, levels, shape)
 
 
 def run(generator, params, inputs, key, progress=None):
@@ -152,12 +204,12 @@ def run(generator, params, inputs, key, progress=None):
   x = sampler.initial_noise(
       fold_name(key, 'noise'), (clips,) + generator.shape, generator.sigmas)
   # Committed like what a step returns, or the second step would be compiled again.
-  x = mesh.place(x, given.context.sharding)
+  state = jax.tree.map(lambda a: mesh.place(a, given.context.sharding), generator.method.start(x))
   levels = np.asarray(generator.sigmas, np.float32)
   for i in range(len(levels) - 1):
-    x = generator.step(params, given, x, levels[i], levels[i + 1],
-                       jax.random.fold_in(fold_name(key, 'churn'), i))
+    state = generator.step(params, given, state, levels[i], levels[i + 1],
+                           jax.random.fold_in(fold_name(key, 'churn'), i))
     if progress:
-      x.block_until_ready()
+      jax.block_until_ready(state)
       progress(i + 1)
-  return generator.decode(params, x)
+  return generator.decode(params, generator.method.clips(state))

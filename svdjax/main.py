@@ -79,6 +79,18 @@ def check_fields(argv):
     if hasattr(known.get(name), 'items'):
       raise BadInput(f'{name} is a group of fields: set one of '
                      f'{", ".join(f"{name}.{field}" for field in known[name])}')
+    check_number(name, given[name], known.get(name))
+
+
+def check_number(name, value, default):
+  """Raises BadInput for a value of a field of numbers, as its default shows, that is none."""
+  if isinstance(default, bool) or not isinstance(default, (int, float)):
+    return
+  kind, words = (int, 'a whole number') if isinstance(default, int) else (float, 'a number')
+  try:
+    kind(value)
+  except ValueError:
+    raise BadInput(f'{name} must be {words}, not "{value}": for example --{name}={default}') from None
 
 
 def parse(argv, required=('config', 'workdir')):

@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 
+from svdjax import sampling
 from svdjax.core import platform
 from svdjax.core.errors import BadInput, run_command
 from svdjax.inputs import export, image as image_lib, motion, orbit
@@ -31,7 +32,6 @@ def arguments(argv=None):
   add('--frames', type=int, help="default: the checkpoint's")
   add('--height', type=int, help="default: the checkpoint's")
   add('--width', type=int, help="default: the checkpoint's")
-  add('--steps', type=int, help='denoising steps')
   add('--fps', type=float, help='frame rate, of the file and as conditioning')
   add('--motion', type=float, help='motion bucket, 0 to 255; default: 127')
   add('--cond-aug', type=float, help='noise on the conditioning image; default: 0.02, SV3D 1e-5')
@@ -40,13 +40,8 @@ def arguments(argv=None):
   add('--azimuths', type=float, nargs='+', metavar='DEGREES',
       help='of the camera in each frame; default: one turn (SV3D_p)')
   add('--dtype', choices=('float32', 'bfloat16'), help="of the UNet; default: the checkpoint's")
-  add('--guidance', type=float, nargs='+', metavar='SCALE',
-      help='one scale, or the first and the last of the schedule')
-  add('--guidance-schedule', choices=('constant', 'linear', 'triangle'))
-  add('--sampler', choices=('euler', 'heun'))
-  add('--churn', type=float, help='relative noise added before each step')
+  sampling.add_arguments(add)
   add('--split-frames', type=int, default=1, metavar='N', help='devices that share one clip')
-  add('--decode-chunk', type=int, help='frames decoded at once')
   add('--decoder', help='workdir whose autoencoder decodes instead, e.g. the temporal decoder')
   add('--lora', help='LoRA file (diffusers or PEFT names) to add to the UNet')
   add('--lora-scale', type=float, default=1., help='how much of it')
@@ -67,12 +62,9 @@ def check(args):
     raise BadInput(f'--motion {args.motion:g} is outside 0 to 255: 127 is average motion')
   if args.fps is not None and not 1 < args.fps <= 240:
     raise BadInput(f'--fps {args.fps:g} is not a frame rate: use more than 1 and at most 240')
-  for name in ('churn', 'cond_aug', 'decode_chunk'):
-    value = getattr(args, name)
-    if value is not None and not 0 <= value < math.inf:
-      raise BadInput(f'--{name.replace("_", "-")} {value:g} is out of range: use 0 or more')
-  if args.guidance and (len(args.guidance) > 2 or not all(map(math.isfinite, args.guidance))):
-    raise BadInput(f'--guidance takes one or two numbers, not {args.guidance}')
+  if args.cond_aug is not None and not 0 <= args.cond_aug < math.inf:
+    raise BadInput(f'--cond-aug {args.cond_aug:g} is out of range: use 0 or more')
+  sampling.check(args)
 
 
 def check_conditions(args, config):
@@ -107,20 +99,6 @@ def preset_of(args, config):
                    f'checkpoint {args.checkpoint} is told {", ".join(knows) or "nothing"}: use '
                    'another preset')
   return PRESETS[name]
-
-
-def settings_of(args, config):
-  """generate.Settings from the command line over the preset's over the checkpoint's own."""
-  from svdjax import generate
-  low, high = (None, None) if not args.guidance else (args.guidance[0], args.guidance[-1])
-  schedule = args.guidance_schedule
-  if args.guidance and schedule is None and len(args.guidance) == 1:
-    schedule = 'constant'
-  given = {n: getattr(args, n) for n in ('frames', 'height', 'width', 'steps', 'sampler', 'churn',
-                                         'decode_chunk')}
-  given |= dict(guidance=schedule, guidance_min=low, guidance_max=high)
-  preset = PRESETS[args.preset].settings if args.preset else {}
-  return generate.settings(config, **preset | {n: x for n, x in given.items() if x is not None})
 
 
 def inputs_of(args, config, chosen, tokenizer):
@@ -194,7 +172,7 @@ def main(argv=None):
 
   check_conditions(args, checkpoint.load_config(args.checkpoint))
   config, parts, params, tokenizer, step = load(args)
-  chosen = settings_of(args, config)
+  chosen = sampling.settings_of(args, config)
   if args.dtype:
     config.train.dtype = args.dtype
   inputs, fps = inputs_of(args, config, chosen, tokenizer)

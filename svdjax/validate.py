@@ -117,9 +117,10 @@ def check_sampling_memory(config, parts, params, chosen, inputs):
   generator = generate.build(config, parts, chosen)
   clips = inputs['fps'].shape[0]
   x = jax.ShapeDtypeStruct((clips,) + generator.shape, jnp.float32)
+  state = jax.eval_shape(generator.method.start, x)
   key, sigma = jax.random.key(0), jax.ShapeDtypeStruct((), jnp.float32)
   given = jax.eval_shape(generator.prepare, params, inputs, key)
-  predicted = max(peak_bytes(generator.step, params, given, x, sigma, sigma, key),
+  predicted = max(peak_bytes(generator.step, params, given, state, sigma, sigma, key),
                   peak_bytes(generator.decode, params, x))
   require(predicted, f'sampling {clips} x {chosen.frames} frames of {chosen.height}x{chosen.width}',
           'lower --frames, --samples, --height and --width, or pass --decode-chunk')

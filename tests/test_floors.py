@@ -21,8 +21,8 @@ FLOORS = [
     ['optim'],
     ['state'],
     ['checkpoint', 'generate'],
-    ['handoff', 'preview', 'validate', 'convert', 'annotate', 'saving'],
-    ['train', 'sample', 'evaluate', 'encoding'],
+    ['handoff', 'preview', 'validate', 'convert', 'annotate', 'saving', 'sampling', 'features'],
+    ['train', 'sample', 'evaluate', 'measure', 'encoding'],
     ['main', 'demo', 'goodput', 'encode'],
     ['plan'],
 ]

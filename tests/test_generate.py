@@ -67,6 +67,26 @@ def test_guidance_of_one_is_the_conditional_model(image_model):
   assert np.abs(guided(**other) - guided()).max() > 1
 
 
+@pytest.mark.parametrize('name', ['heun', 'dpmpp_2m', 'dpmpp_2m_sde'])
+def test_every_sampler_is_one_program(image_model, sample, name):
+  other = image_model(sampler=name, steps=3)
+  assert (other() != image_model(steps=3)()).any()
+  assert other.generator.step._cache_size() == 1  # pylint: disable=protected-access
+
+
+def test_guidance_outside_its_interval_is_the_conditional_model(image_model):
+  never = image_model(guidance_max=3., guidance_interval=(100., 200.))
+  always = image_model(guidance_max=3., guidance_interval=(0., 100.))
+  np.testing.assert_allclose(never(), image_model(guidance_max=1.)(), atol=1)
+  np.testing.assert_allclose(always(), image_model(guidance_max=3.)(), atol=1)
+
+
+def test_skip_layer_guidance_counts_and_knows_its_layers(image_model, sample):
+  assert np.abs(image_model(skip_scale=5.)() - sample()).max() > 1
+  with pytest.raises(BadInput, match='skip_layers "x" matches no layer'):
+    image_model(skip_scale=5., skip_layers='x')()
+
+
 def test_sizes_and_frames_may_change(image_model):
   assert image_model(frames=2, height=8, width=32)().shape == (2, 2, 8, 32, 3)
 
@@ -93,8 +113,12 @@ def test_noise_levels_are_those_the_stage_knows(nano):
 
 
 @pytest.mark.parametrize('change, message', [
-    ({'sampler': 'ddim'}, 'sampler "ddim" is unknown: use one of euler, heun'),
+    ({'sampler': 'ddim'}, 'sampler "ddim" is unknown: use one of euler, heun, dpmpp_2m, '),
     ({'guidance': 'cosine'}, 'guidance "cosine" is unknown'),
+    ({'schedule': 'linear'}, 'schedule "linear" is unknown: use one of karras, ays'),
+    ({'schedule': 'ays'}, 'a model of discrete noise levels'),
+    ({'sampler': 'dpmpp_2m', 'churn': 0.1}, 'dpmpp_2m has no churn'),
+    ({'guidance_interval': (3., 2.)}, 'guidance_interval 3 to 2 is empty'),
     ({'steps': 0}, 'steps must be at least 1, not 0'),
     ({'frames': -1}, 'frames must be at least 1, not -1'),
     ({'height': 7}, 'height 7 is not a positive multiple of 2 pixels'),
@@ -102,6 +126,12 @@ def test_noise_levels_are_those_the_stage_knows(nano):
 def test_settings_that_cannot_work(image_model, change, message):
   with pytest.raises(BadInput, match=message):
     generate.settings(image_model.config, **change)
+
+
+def test_aligned_steps_are_a_schedule_of_continuous_levels(nano):
+  config = nano('i2v_14f')
+  levels = generate.grid(config, generate.settings(config, steps=10, schedule='ays'))
+  np.testing.assert_allclose(levels[:3], [700., 54.5, 15.886], rtol=1e-5)
 
 
 def test_settings_default_to_the_experiment(nano):

@@ -57,7 +57,9 @@ def stage(name, *changes):
     ('steps=3', 'did you mean config.train.steps?'),
     ('init_form=x', 'did you mean config.init_from?'),
     ('train=3', 'config.train is a group of fields: set one of config.train.accumulate'),
-    ('train.steps=many', "config.train.steps=many: invalid literal for int() with base 10: 'many'"),
+    ('train.steps=many', 'config.train.steps must be a whole number, not "many": for example'),
+    ('train.steps=1.5', 'config.train.steps must be a whole number, not "1.5"'),
+    ('optim.lr=fast', 'config.optim.lr must be a number, not "fast"'),
     ('train.steps.more=3', 'config.train.steps.more is not a field'),
     ('train.steps', 'config.train.steps'),
     ('train.steps=0', 'config.train.steps must be at least 1, not 0'),
@@ -137,6 +139,8 @@ def test_more_than_memory_holds_and_the_remedy(refused, toy, tmp_path, monkeypat
 @pytest.mark.parametrize('arguments, message', [
     (['--config', 'experiments/clip.py:tiny', '--workdir', 'x', '--config.optim.lrr=1'],
      'config.optim.lrr is not a field of this experiment: did you mean config.optim.lr?'),
+    (['--config', 'experiments/clip.py:tiny', '--workdir', 'x', '--config.train.steps=abc'],
+     'config.train.steps must be a whole number, not "abc": for example --config.train.steps=250'),
     (['--config', 'experiments/clip.py:tiny', '--workdir', 'x', '--config.data.source=/none'],
      'data folder /none does not exist')])
 def test_the_real_command_says_one_line_and_ends_with_2(tmp_path, arguments, message):

@@ -76,6 +76,25 @@ def test_a_seed_is_a_video(workdir_of, tmp_path):
   assert (same != other).any()
 
 
+def test_sampler_schedule_and_guidance_reach_the_file(workdir_of, photographs, tmp_path):
+  out = tmp_path / 'x.mp4'
+  run(workdir_of('i2v_14f,base'), out, '--image', photographs['grey'], '--sampler', 'dpmpp_2m_sde',
+      '--schedule', 'ays', '--guidance-interval', 0.1, 50, '--skip-scale', 1.5)
+  metadata = json.loads(export.read_metadata(out)['comment'])
+  assert (metadata['sampler'], metadata['schedule']) == ('dpmpp_2m_sde', 'ays')
+  assert metadata['guidance_interval'] == [0.1, 50] and metadata['skip_scale'] == 1.5
+
+
+@pytest.mark.parametrize('options, message', [
+    (['--skip-scale', -1], '--skip-scale -1 is out of range'),
+    (['--skip-layers', 'x'], 'does nothing without --skip-scale'),
+    (['--guidance-interval', 5, 1], 'guidance_interval 5 to 1 is empty'),
+    (['--sampler', 'dpmpp_2m', '--churn', 0.1], 'dpmpp_2m has no churn')])
+def test_options_of_sampling_that_cannot_work(workdir_of, photographs, tmp_path, options, message):
+  with pytest.raises(BadInput, match=message):
+    run(workdir_of('i2v_14f,base'), tmp_path / 'x.mp4', '--image', photographs['grey'], *options)
+
+
 def test_raw_weights_and_another_decoder(workdir_of, tmp_path):
   """The raw weights of these workdirs differ from the average, as does the other autoencoder."""
   made = {}

@@ -10,6 +10,7 @@ import shutil
 import tqdm
 
 from data.toyworld import clip
+from data.toyworld import turntable
 from data.toyworld import world
 from svdjax.core.errors import BadInput
 from svdjax.inputs import record
@@ -130,7 +131,8 @@ def generate(args):
     lengths = {split: record.write_split(unfinished, split, _records(pool, args, split,
                                                                      unfinished / 'videos'),
                                          args.num_shards) for split in splits}
-  record.write_metadata(unfinished, lengths, world.describe() | {'arguments': arguments})
+  record.write_metadata(unfinished, lengths, world.describe() | {
+      'models': turntable.models(), 'arguments': arguments})
   unfinished.rename(directory)
   print(f'{directory}: ' + ', '.join(f'{sum(n)} {split} clips' for split, n in lengths.items()))
 

@@ -40,6 +40,12 @@ def solid(name):
   return corners, upper + lower
 
 
+def models():
+  """The solids as `world.json` tells them: {name: {'corners', 'faces', 'distance'}}."""
+  return {name: {'corners': np.round(solid(name)[0], 5).tolist(), 'faces': solid(name)[1],
+                 'distance': _DISTANCE} for name in world.SOLIDS}
+
+
 def azimuths(start, frames):
   """The camera's azimuth in each frame [t], degrees: one full circle over the clip."""
   return (start + 360 * np.arange(frames) / frames) % 360

@@ -8,6 +8,7 @@
 
 import argparse
 
+from svdjax import checkpoint
 from svdjax.convert import from_diffusers, from_sgm, to_diffusers, to_sgm
 from svdjax.core.errors import run_command
 from svdjax.presets import PRESETS
@@ -41,6 +42,8 @@ def main(argv=None):
   options = {n: x for n, x in vars(args).items() if n in ('dtype', 'preset', 'raw')}
   convert(args.source, args.destination, **options)
   print(f'wrote {args.destination}')
+  if args.way.startswith('from') and (preset := checkpoint.load_config(args.destination).preset):
+    print(f'its sampling settings are those of {preset}: --preset takes others')
 
 
 if __name__ == '__main__':

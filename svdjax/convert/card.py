@@ -24,14 +24,14 @@ def text(found, pipeline, source):
   config = found.config
   kind = 'text-to-video' if found.text else 'image-to-video'
   numbers = found.data | config.sample.to_dict() | {'fps': float(min(config.data.fps))}
-  weights = 'raw weights' if found.raw else 'moving average of the weights'
+  trained = f'step {found.step}, {"raw weights" if found.raw else "moving average of the weights"}'
   lines = [
       '---', 'library_name: diffusers', f'pipeline_tag: {kind}', 'tags:', '- svdjax', '---', '',
       f'# {found.path.name}', '',
-      f'A {kind} latent diffusion model with the architecture of Stable Video Diffusion '
+      f'Latent diffusion model ({kind}) with the architecture of Stable Video Diffusion '
       f'(arXiv 2311.15127), {found.data["frames"]} frames of {found.data["height"]}×'
-      f'{found.data["width"]}, exported from the svdjax checkpoint `{source}` ({weights}, step '
-      f'{found.step}).', '',
+      f'{found.data["width"]}, exported from the svdjax checkpoint `{source}` '
+      f'({trained if found.step else "converted"}).', '',
       '## Use', '', LOAD.format(**numbers) if pipeline else PARTS, '',
       'diffusers counts `fps` from the file\'s and tells the model one less, as svdjax does. '
       'It computes some group norms with an epsilon of 1e-6 where the original code has 1e-5; '

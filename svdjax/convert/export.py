@@ -30,8 +30,8 @@ class Checkpoint:
     if not checkpoint.is_ready(path):
       raise BadInput(f'checkpoint {path} has no saved step yet: train it first')
     if self.config.task != 'denoising':
-      raise BadInput(f'checkpoint {path} is of task {self.config.task}: give that of a video model, '
-                     'which holds its autoencoder and CLIP')
+      raise BadInput(f'checkpoint {path} is of task {self.config.task}: give that of a video '
+                     'model, which holds its autoencoder and CLIP')
     self.model = {name: sizes.to_dict() for name, sizes in self.config.model.items()}
     self._check_sizes()
 

@@ -7,6 +7,7 @@ import re
 from svdjax.convert import mapping, recipe, sizes, store, table
 from svdjax.core import weights
 from svdjax.core.errors import BadInput
+from svdjax.models import clip_resize
 from svdjax.models.tokenizer import Tokenizer
 from svdjax.presets import PRESETS, of_model
 
@@ -118,7 +119,8 @@ def component(folder, network):
   config = read_json(path / 'config.json')
   made = config.get('_class_name', (config.get('architectures') or [classes[0]])[0])
   if made not in classes:
-    raise BadInput(f'{path} holds a {made}: give a model whose {name} is a {" or a ".join(classes)}')
+    raise BadInput(f'{path} holds a {made}: give a model whose {name} is a '
+                   f'{" or a ".join(classes)}')
   source = weights.Weights(weights.find(path, stem))
   unused = table.UNUSED['diffusers']
   names = [n for n in source.specs if not any(re.fullmatch(p, n) for p in unused)]
@@ -133,14 +135,24 @@ def sampling(folder, kind):
   config = read_json(path)
   prediction = config.get('prediction_type', 'epsilon')
   if kind == 'text-to-image':
+    _require(config, path, beta_schedule='scaled_linear', beta_start=0.00085, beta_end=0.012,
+             num_train_timesteps=1000, trained_betas=None, rescale_betas_zero_snr=False)
     if prediction not in ('epsilon', 'v_prediction'):
       _refuse(path, 'prediction_type', prediction, 'v_prediction')
     return {'epsilon': 'eps', 'v_prediction': 'v_discrete'}[prediction], (0.002, 700.)
-  for field, wanted in (('prediction_type', 'v_prediction'), ('timestep_type', 'continuous')):
+  for field, wanted in (('prediction_type', 'v_prediction'), ('timestep_type', 'continuous'),
+                        ('use_karras_sigmas', True)):
     if config.get(field) != wanted:
       _refuse(path, field, config.get(field), wanted)
   low, high = config.get('sigma_min'), config.get('sigma_max')
   return 'edm_v', (low or 0.002, high or 700.)
+
+
+def require_preprocessing(folder):
+  """Refuses a folder whose pictures are normalised otherwise than CLIP's."""
+  path = pathlib.Path(folder) / 'feature_extractor' / 'preprocessor_config.json'
+  _require(read_json(path), path, image_mean=list(clip_resize.MEAN),
+           image_std=list(clip_resize.STD), do_normalize=True)
 
 
 def convert(folder, path, dtype=None, preset=None):
@@ -157,13 +169,17 @@ def convert(folder, path, dtype=None, preset=None):
   """
   kind, names = kind_of(folder)
   precondition, sigmas = sampling(folder, kind)
+  if 'clip_image' in names:
+    require_preprocessing(folder)
   configs, networks = {}, {}
   for name in names:
     configs[name], networks[name] = component(folder, name)
   unet = networks['unet'].sizes
-  frames = configs['unet'].get('num_frames', 25)
-  preset = preset or of_model(
-      frames, unet['vector_dim'], configs['unet'].get('addition_time_embed_dim', 256))
+  frames, scalar = (configs['unet'].get(field, default) for field, default in (
+      ('num_frames', 25), ('addition_time_embed_dim', 256)))
+  if unet['vector_dim'] not in (0, scalar, 3 * scalar, 5 * scalar):
+    _refuse(folder, 'projection_class_embeddings_input_dim', unet['vector_dim'], 3 * scalar)
+  preset = recipe.preset_of(preset, of_model(frames, unet['vector_dim'], scalar))
   dtype = store.dtype_of(dtype, [n.source for n in networks.values()])
   config = recipe.config(kind, {n: x.sizes for n, x in networks.items()}, dtype, preset, sigmas,
                          precondition)

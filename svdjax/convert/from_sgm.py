@@ -85,12 +85,13 @@ def convert(file, path, dtype=None, preset=None, raw=False):
     BadInput: as `read` and `store.write_checkpoint`.
   """
   if pathlib.Path(file).is_dir():
-    raise BadInput(f'{file} is a folder: from-sgm takes a .safetensors file, from-diffusers a folder')
+    raise BadInput(f'{file} is a folder: from-sgm takes a .safetensors file, from-diffusers a '
+                   'folder')
   networks = read(file, raw)
   told = json.loads(weights.Weights([file]).metadata.get('svdjax', '{}'))
   data = told.get('data', {})
-  preset = preset or told.get('preset') or of_model(
-      data.get('frames'), networks['unet'].sizes['vector_dim'], data.get('scalar_dim', 256))
+  preset = recipe.preset_of(preset, told.get('preset') or of_model(
+      data.get('frames'), networks['unet'].sizes['vector_dim'], data.get('scalar_dim', 256)))
   dtype = store.dtype_of(dtype, [n.source for n in networks.values()])
   config = recipe.config('image-to-video', {n: x.sizes for n, x in networks.items()}, dtype, preset)
   config.data.update({n: data[n] for n in ('frames', 'height', 'width') if n in data})

@@ -13,7 +13,8 @@ from svdjax.models import lora
 
 PREFIX = 'unet.'  # of the component, in files of pipelines
 # (pattern of a tensor, factor): PEFT's, and those of diffusers before it used PEFT.
-FACTORS = ((r'(.*)\.lora_A\.(?:default\.)?weight', 'a'), (r'(.*)\.lora_B\.(?:default\.)?weight', 'b'),
+FACTORS = ((r'(.*)\.lora_A\.(?:default\.)?weight', 'a'),
+           (r'(.*)\.lora_B\.(?:default\.)?weight', 'b'),
            (r'(.*)\.lora\.down\.weight', 'a'), (r'(.*)\.lora\.up\.weight', 'b'),
            (r'(.*)\.alpha', 'alpha'))
 METADATA = 'lora_adapter_metadata'  # JSON of the PEFT config, as diffusers stores it
@@ -67,8 +68,8 @@ def load(path, kernels, depth):
   for tensor in source.specs:
     module, factor = _split(tensor)
     if module not in known:
-      raise BadInput(f'{path}: {tensor} adapts nothing in this UNet: use the checkpoint that it was '
-                     'trained on')
+      raise BadInput(f'{path}: {tensor} adapts nothing in this UNet: use the checkpoint that it '
+                     'was trained on')
     if factor == 'alpha':
       alphas[known[module]] = float(source.read(tensor))
     else:

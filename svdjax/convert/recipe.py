@@ -2,11 +2,21 @@
 
 from ml_collections import ConfigDict
 
+from svdjax.core.errors import BadInput
 from svdjax.presets import PRESETS
 
 PIPELINES = ('image-to-video', 'text-to-video', 'text-to-image')
 # Of text models: SD 2.1's discrete grid, and guidance of the paper's evaluation (recipe 1.0).
 TEXT = dict(steps=25, guidance='constant', guidance_min=1., guidance_max=7., decode_chunk=14)
+
+
+def preset_of(asked, told):
+  """The preset asked for, else the one that the model's sizes tell; BadInput if they disagree."""
+  if asked and PRESETS[asked].scalars != PRESETS[told].scalars:
+    scalars = ', '.join(PRESETS[asked].scalars)
+    raise BadInput(f'--preset {asked} is of a model that is told {scalars}; this one is like '
+                   f'{told}: use that')
+  return asked or told
 
 
 def config(kind, model, dtype, preset=None, sigmas=(0.002, 700.), precondition='edm_v'):

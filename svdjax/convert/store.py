@@ -84,7 +84,7 @@ class Meter:
   """Passes tensors on and shows how many bytes of `total` have gone through."""
 
   def __init__(self, total):
-    self.total, self.done, self.bar = total, 0, Progress(total >> 20, 0, 'MiB')
+    self.total, self.done, self.bar = total, 0, Progress(total >> 20, 0, 'converting', 'MiB')
 
   def __call__(self, tensors):
     for name, array in tensors:

@@ -85,9 +85,8 @@ TABLE = {
         Row('', '', '', 'vae_resblock')),
     'vae_resblock': (Row('conv_shortcut', '=', 'nin_shortcut'), Row('', '', '', 'same')),
     'vae_attention': (
-        Row('group_norm', '=', 'norm'),
-        Row('to_q', '=', 'q', layout='pointwise'), Row('to_k', '=', 'k', layout='pointwise'),
-        Row('to_v', '=', 'v', layout='pointwise'),
+        Row('group_norm', '=', 'norm'), Row('to_q', '=', 'q', layout='pointwise'),
+        Row('to_k', '=', 'k', layout='pointwise'), Row('to_v', '=', 'v', layout='pointwise'),
         Row('to_out/0', '=', 'proj_out', layout='pointwise')),
     'clip_image': (
         Row('vision_model/embeddings/class_embedding', '=', VISUAL + 'class_embedding', ''),

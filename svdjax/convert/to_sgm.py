@@ -77,8 +77,8 @@ def convert(path, file, dtype=None, raw=False):
   found, file = export.Checkpoint(path, raw), pathlib.Path(file)
   scalars = tuple(found.config.conditioning.scalars)
   if found.text or scalars not in VAE_INDEX:
-    raise BadInput(f'checkpoint {path} is no image-to-video model with the conditions of a released '
-                   'one, for which the single-file layout has no place: use to-diffusers')
+    raise BadInput(f'checkpoint {path} is no image-to-video model with the conditions of a '
+                   'released one, for which the single-file layout has no place: use to-diffusers')
   if found.middle != 2:
     raise BadInput(f'checkpoint {path} has {found.middle} ResBlocks in the middle of its decoder, '
                    'and the single-file layout has 2: use to-diffusers')

@@ -17,14 +17,14 @@ class Progress:
   Use as a context manager; `update` also fits where a function of the step is wanted.
   """
 
-  def __init__(self, total, initial=0, label=''):
+  def __init__(self, total, initial=0, label='', unit='steps'):
     """Starts at step `initial` of `total`, e.g. where a resumed run continues."""
-    self._total, self._label = total, label
+    self._total, self._label, self._unit = total, label, unit
     self._shown = initial, time.monotonic()
     self._bar = None
     if sys.stderr.isatty():
       self._bar = tqdm(total=total, initial=initial, desc=label or None, file=sys.stderr,
-                       dynamic_ncols=True, unit='step', mininterval=0.2)
+                       dynamic_ncols=True, unit=unit.removesuffix('s'), mininterval=0.2)
 
   def update(self, step, metrics=None):
     """Moves to `step` finished steps; `metrics`, {name: number}, are only read when shown."""
@@ -56,7 +56,8 @@ class Progress:
     rate = (step - shown) / max(now - then, 1e-9)
     left = tqdm.format_interval((self._total - step) / rate)
     parts = [f'{self._label} {step}/{self._total} ({100 * step // self._total} %)'.strip(),
-             f'{rate:.3g} steps/s' if rate >= 1 else f'{1 / rate:.3g} s/step',
+             f'{rate:.3g} {self._unit}/s' if rate >= 1
+             else f'{1 / rate:.3g} s/{self._unit.removesuffix("s")}',
              f'{left} left', _short(metrics or {})]
     say(', '.join(filter(None, parts)))
     self._shown = step, now

@@ -63,7 +63,6 @@ class Weights:
     """One index of the first axis of a tensor, without reading the others."""
     return self._files[name].get_slice(self._names[name])[i:i + 1][0]
 
-
   def select(self, names):
     """The tensors of `names`, {new name: name here}, under their new names."""
     view = Weights([])
@@ -113,16 +112,25 @@ def find(folder, stem):
     BadInput: there is none, or only a pickle.
   """
   folder = pathlib.Path(folder)
-  for index in sorted(folder.glob(f'{stem}.safetensors.index*.json')):
-    names = set(json.loads(index.read_text())['weight_map'].values())
-    return [folder / name for name in sorted(names)]
-  for path in (folder / f'{stem}.safetensors', *sorted(folder.glob(f'{stem}.*.safetensors'))):
+  indexed = f'{stem}.safetensors.index'
+  for path in (folder / f'{stem}.safetensors', folder / f'{indexed}.json',
+               *sorted(folder.glob(f'{indexed}.*.json')),
+               *sorted(folder.glob(f'{stem}.*.safetensors'))):
     if path.is_file():
-      return [path]
+      return [path] if path.suffix == '.safetensors' else _shards(path)
   for path in sorted(folder.glob('*.bin')) + sorted(folder.glob('*.ckpt')):
     _open(path)
   raise BadInput(f'{folder} holds no {stem}.safetensors: download the folder again, with its '
                  'safetensors files')
+
+
+def _shards(index):
+  """The files that an index of shards names."""
+  try:
+    names = set(json.loads(index.read_text())['weight_map'].values())
+  except (ValueError, KeyError):
+    raise BadInput(f'{index} is no index of safetensors files: download it again') from None
+  return [index.with_name(name) for name in sorted(names)]
 
 
 def require_disk(folder, nbytes):
@@ -147,6 +155,7 @@ def write(path, specs, tensors, metadata=None):
     metadata: {str: str}.
 
   Raises:
+    BadInput: the file cannot be written, or not to its end.
     ValueError: the tensors are not those of `specs`.
   """
   path, header, offset = pathlib.Path(path), {}, 0
@@ -159,10 +168,16 @@ def write(path, specs, tensors, metadata=None):
   text = json.dumps(header).encode()
   text += b' ' * (-len(text) % 8)  # the format aligns tensors to 8 bytes
   temporary = path.with_name(path.name + '.partial')
-  with open(temporary, 'wb') as file:
-    file.write(len(text).to_bytes(8, 'little') + text)
-    _fill(file, specs, tensors)
-  os.replace(temporary, path)
+  try:
+    with open(temporary, 'wb') as file:
+      file.write(len(text).to_bytes(8, 'little') + text)
+      _fill(file, specs, tensors)
+    os.replace(temporary, path)
+  except OSError as error:
+    raise BadInput(f'{path} cannot be written ({error.strerror or error}): free some space or '
+                   'choose another place') from None
+  finally:
+    temporary.unlink(missing_ok=True)
 
 
 def _fill(file, specs, tensors):

@@ -34,3 +34,25 @@ def guide(uncond, cond, scale):
   axes = (0, *range(2, cond.ndim))
   scale = jnp.expand_dims(jnp.asarray(scale, cond.dtype), axes)
   return uncond + scale * (cond - uncond)
+
+
+def active(sigma, low, high):
+  """Whether guidance applies at these noise levels: low <= sigma <= high, bool like sigma.
+
+  Outside the interval the conditional model alone is used (Kynkäänniemi et al. 2404.07724).
+  """
+  return (sigma >= low) & (sigma <= high)
+
+
+def guide_away(guided, cond, weak, scale):
+  """D + s (D_c - D_w): away from what the model predicts with some of its layers skipped.
+
+  Skip-layer, or spatio-temporal skip guidance (STG, 2411.18664).
+
+  Args:
+    guided: [b t ...] denoised clips after `guide`.
+    cond: those of the conditional model.
+    weak: those of the same model with layers skipped.
+    scale: a number; 0 is none.
+  """
+  return guided + scale * (cond - weak)

@@ -1,16 +1,18 @@
 """Samplers: from noise to data along a grid of noise levels, for any `denoise(x, sigma [b])`.
 
-`euler` and `heun` run the whole grid inside one jit. `sample` runs `euler_step` or `heun_step` from
+The functions of SAMPLERS run the whole grid inside one jit. `sample` runs a method of METHODS from
 Python, which can show progress: there the caller compiles `denoise`.
 """
 
+import functools
 import math
-from typing import NamedTuple
+from typing import Callable, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from svdjax.core.errors import BadInput
+from svdjax.diffusion import multistep
 
 
 class Churn(NamedTuple):
@@ -66,50 +68,94 @@ def heun_step(denoise, x, sigma, sigma_next, key=None, churn=Churn()):
   return inner() if sigma_next > 0 else denoised
 
 
-def euler(denoise, x, sigmas, key=None, churn=Churn()):
-  """Integrates from x [b ...] along `sigmas` [n + 1] in n Euler steps, inside jit; returns x."""
-  return _scan(euler_step, denoise, x, sigmas, key, churn)
+class Method(NamedTuple):
+  """A sampler as a state and a step.
+
+  Attributes:
+    start: clips [b ...] -> state.
+    step: (denoise, state, sigma, sigma_next, key) -> state; methods that churn also take a Churn.
+    clips: state -> clips [b ...].
+    churns: whether `step` takes a Churn.
+  """
+  start: Callable
+  step: Callable
+  clips: Callable
+  churns: bool
 
 
-def heun(denoise, x, sigmas, key=None, churn=Churn()):
-  """Integrates from x [b ...] along `sigmas` [n + 1] in n Heun steps, inside jit; returns x."""
-  return _scan(heun_step, denoise, x, sigmas, key, churn)
+def _one_step(step):
+  return Method(lambda x: x, step, lambda x: x, True)
 
 
-SAMPLERS = {'euler': euler, 'heun': heun}
-STEPS = {'euler': euler_step, 'heun': heun_step}
+def _multistep(step):
+  return Method(multistep.start, step, lambda trail: trail.x, False)
 
 
-def sample(step, denoise, x, sigmas, key=None, churn=Churn(), progress=None):
+METHODS = {'euler': _one_step(euler_step), 'heun': _one_step(heun_step),
+           'dpmpp_2m': _multistep(multistep.dpmpp_2m_step),
+           'dpmpp_2m_sde': _multistep(multistep.dpmpp_2m_sde_step)}
+
+
+def check_churn(name, gamma):
+  """Raises BadInput if churn is asked of a method that has none."""
+  if gamma and not METHODS[name].churns:
+    raise BadInput(f'sampler {name} has no churn: set it to 0, or use '
+                   f'{" or ".join(n for n, m in METHODS.items() if m.churns)}')
+
+
+def advance(name, denoise, state, sigma, sigma_next, key=None, churn=Churn()):
+  """One step of a method of METHODS, from its state at sigma to its state at sigma_next.
+
+  Raises:
+    BadInput: churn is asked of a method that has none.
+  """
+  check_churn(name, churn.gamma)
+  method = METHODS[name]
+  more = (churn,) if method.churns else ()
+  return method.step(denoise, state, sigma, sigma_next, key, *more)
+
+
+def compiled(name, denoise, x, sigmas, key=None, churn=Churn()):
+  """Integrates from x [b ...] along `sigmas` [n + 1] in n steps of a method, inside jit.
+
+  Returns:
+    The clips at the last level, like x.
+  """
+  sigmas = jnp.asarray(sigmas, x.dtype)
+
+  def body(state, i):
+    return advance(name, denoise, state, sigmas[i], sigmas[i + 1], _fold(key, i), churn), None
+
+  method = METHODS[name]
+  return method.clips(jax.lax.scan(body, method.start(x), jnp.arange(len(sigmas) - 1))[0])
+
+
+SAMPLERS = {name: functools.partial(compiled, name) for name in METHODS}
+euler, heun = SAMPLERS['euler'], SAMPLERS['heun']
+
+
+def sample(name, denoise, x, sigmas, key=None, churn=Churn(), progress=None):
   """Integrates from x [b ...] along `sigmas` [n + 1] step by step, from Python.
 
   Args:
-    step: `euler_step` or `heun_step`.
+    name: of a method.
     denoise: function of (x [b ...], sigma [b]), like x; compiled by the caller.
     x: [b ...] from `initial_noise`.
     sigmas: concrete descending grid that ends in 0.
-    key: random key, folded with the index of each step; needed by churn alone.
+    key: random key, folded with the index of each step; needed by churn and the SDE alone.
     churn: a Churn.
     progress: called with the number of finished steps after each, once its result is there.
 
   Returns:
     The same clips as the compiled sampler.
   """
+  state = METHODS[name].start(x)
   for i in range(len(sigmas) - 1):
-    x = step(denoise, x, sigmas[i], sigmas[i + 1], _fold(key, i), churn)
+    state = advance(name, denoise, state, sigmas[i], sigmas[i + 1], _fold(key, i), churn)
     if progress:
-      jax.block_until_ready(x)
+      jax.block_until_ready(state)
       progress(i + 1)
-  return x
-
-
-def _scan(step, denoise, x, sigmas, key, churn):
-  sigmas = jnp.asarray(sigmas, x.dtype)
-
-  def body(x, i):
-    return step(denoise, x, sigmas[i], sigmas[i + 1], _fold(key, i), churn), None
-
-  return jax.lax.scan(body, x, jnp.arange(len(sigmas) - 1))[0]
+  return METHODS[name].clips(state)
 
 
 def _fold(key, i):

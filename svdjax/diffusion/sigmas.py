@@ -35,6 +35,26 @@ def karras(n, sigma_min=0.002, sigma_max=700., rho=7):
   return np.append(grid, 0).astype(np.float32)
 
 
+# Sabour et al. 2404.14507, table 3: the schedule optimised for Stable Video Diffusion.
+_AYS_SVD = (700., 54.5, 15.886, 7.977, 4.248, 1.789, 0.981, 0.403, 0.173, 0.034, 0.002)
+
+
+def align_your_steps(n):
+  """The schedule optimised for SVD, from 700 to 0: [n + 1] float32, descending.
+
+  Ten steps are the paper's; other numbers interpolate ln sigma over the share of the steps, as its
+  authors do. The last level, 0.002, is 0 here, as in the implementations for this model.
+
+  Raises:
+    BadInput: if n < 1.
+  """
+  if n < 1:
+    raise BadInput(f'a sampling grid of {n} steps is impossible; use at least 1 step')
+  place = np.linspace(0, len(_AYS_SVD) - 1, n + 1)
+  grid = np.exp(np.interp(place, np.arange(len(_AYS_SVD)), np.log(_AYS_SVD)))
+  return np.append(grid[:-1], 0).astype(np.float32)
+
+
 def discrete_grid(n, table):
   """n of the ascending levels of `table`, descending, and a final 0: [n + 1] float32.
 

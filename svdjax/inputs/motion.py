@@ -1,13 +1,23 @@
-"""How much moves in a clip, and the scale of that for conditioning (SVD, appendix C)."""
+"""How much moves in a clip, and the scale of that for conditioning (SVD, appendix C).
+
+    python -m svdjax.inputs.motion FILE [FILE …]
+
+prints the motion score and the motion bucket of each video: what a model is told of a clip like it.
+"""
+
+import argparse
+import sys
 
 import cv2
 import numpy as np
 
-from svdjax.core.errors import BadInput
+from svdjax.core.errors import BadInput, run_command
+from svdjax.inputs import video
 
 MEDIAN_MOTION = 0.02  # ours: the share of the frame diagonal per second that maps to 127.5
 _LONG_SIDE = 256
 _PAIRS_PER_SECOND = 8
+_CHUNK = 64  # frames of a file in memory at once
 
 
 def motion_score(frames, fps):
@@ -26,9 +36,31 @@ def motion_score(frames, fps):
   """
   if len(frames) < 2:
     return 0.0
-  gap = min(max(1, round(fps / _PAIRS_PER_SECOND)), len(frames) - 1)
+  gap = _gap(len(frames), fps)
   picked = frames[::gap]
   return float(np.mean([pair_motion(a, b, gap / fps) for a, b in zip(picked, picked[1:])]))
+
+
+def _gap(frames, fps):
+  """Frames from one that is measured to the next."""
+  return min(max(1, round(fps / _PAIRS_PER_SECOND)), frames - 1)
+
+
+def file_motion(path):
+  """`motion_score` of a whole video, read a few frames at a time.
+
+  Raises:
+    VideoError: the file cannot be used.
+  """
+  info = video.probe(path)
+  if info.num_frames < 2:
+    return 0.0
+  gap = _gap(info.num_frames, info.fps)
+  picked, scores = np.arange(0, info.num_frames, gap), []
+  for first in range(0, len(picked) - 1, _CHUNK):
+    frames = video.decode(path, picked[first:first + _CHUNK + 1])
+    scores += [pair_motion(a, b, gap / info.fps) for a, b in zip(frames, frames[1:])]
+  return float(np.mean(scores))
 
 
 def pair_motion(first, second, seconds):
@@ -75,3 +107,32 @@ def bucket_motion(bucket):
   if not 0 <= bucket < 255:
     raise BadInput(f'motion bucket {bucket} is out of range: give a number from 0 to 254')
   return MEDIAN_MOTION * bucket / (255 - bucket)
+
+
+def main(argv=None):
+  """Prints a line for each file; files that cannot be read are named at the end.
+
+  Raises:
+    BadInput: some file cannot be read.
+  """
+  parser = argparse.ArgumentParser(prog='python -m svdjax.inputs.motion', description=(
+      'Motion score (mean optical flow, in shares of the frame diagonal a second) and motion bucket '
+      f'(255 s / (s + {MEDIAN_MOTION}), 0 to 255) of videos.'))
+  parser.add_argument('files', nargs='+', metavar='FILE')
+  failed = []
+  print('score\tbucket\tfile')
+  for path in parser.parse_args(argv).files:
+    try:
+      score = file_motion(path)
+    except BadInput as error:
+      failed.append(str(error))
+    else:
+      print(f'{score:.4f}\t{motion_bucket(score):.0f}\t{path}', flush=True)
+  for reason in failed[:-1]:
+    print(f'error: {reason}', file=sys.stderr)
+  if failed:
+    raise BadInput(failed[-1])
+
+
+if __name__ == '__main__':
+  run_command(main)

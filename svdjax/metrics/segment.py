@@ -27,6 +27,7 @@ class World:
   shapes: tuple  # the name of each template
   templates: np.ndarray  # [templates grid grid] in 0..1
   directions: dict  # {name: unit vector}
+  solids: dict  # {name: {'corners', 'faces', 'distance'}}
 
 
 def load_world(data_dir):
@@ -48,11 +49,11 @@ def make_world(description):
            for template in _templates(np.array(polygon))]
   shapes, templates = zip(*named)
   rgb = np.array(list(description['colors'].values()), np.float32)
-  return World(tuple(description['colors']), np.angle(_chroma(rgb)), shapes, np.stack(templates),
-               description['directions'])
+  return World(tuple(description['colors']), np.angle(chroma(rgb)), shapes, np.stack(templates),
+               description['directions'], description.get('models', {}))
 
 
-def _chroma(rgb):
+def chroma(rgb):
   """[... 3] in 0..255 -> complex [...]: distance from grey, angle of the hue."""
   r, g, b = np.moveaxis(np.asarray(rgb, np.float32), -1, 0)
   return (r - (g + b) / 2) + 1j * (np.sqrt(3) / 2) * (g - b)
@@ -126,7 +127,7 @@ def objects(frames, world):
   Returns:
     (colour name, list of each frame's soft mask [h w] in 0..1, None where nothing is seen).
   """
-  chroma = _chroma(frames)
-  color = _vote(chroma, world)
-  response = np.real(chroma * np.exp(-1j * world.hues[color]))
+  seen = chroma(frames)
+  color = _vote(seen, world)
+  response = np.real(seen * np.exp(-1j * world.hues[color]))
   return world.colors[color], [_segment(r) for r in response]

@@ -1,5 +1,7 @@
 """The conversion command: bitwise both ways."""
 
+import functools
+import re
 import shutil
 import tracemalloc
 
@@ -55,28 +57,40 @@ def test_out_and_in_again_is_bitwise_the_same(converted, tmp_path, way, dtype):
 
 
 def test_from_one_layout_to_the_other_is_the_reference_mapping(world, folder, single):
-  """A few tensors through both conversions against the files themselves."""
-  unet = st.load_file(folder / 'unet' / 'diffusion_pytorch_model.safetensors')
-  vae = st.load_file(folder / 'vae' / 'diffusion_pytorch_model.safetensors')
-  clip = st.load_file(folder / 'image_encoder' / 'model.safetensors')
+  """Every tensor of both files; that their names are the reference's, test_table.py shows."""
   file = st.load_file(single)
-  sgm = lambda name: file['model.diffusion_model.' + name]
-  np.testing.assert_array_equal(
-      unet['down_blocks.1.resnets.0.temporal_res_block.conv1.weight'],
-      sgm('input_blocks.3.0.time_stack.in_layers.2.weight'))
-  np.testing.assert_array_equal(
-      unet['up_blocks.1.attentions.1.temporal_transformer_blocks.0.ff_in.net.2.bias'],
-      sgm('output_blocks.3.1.time_stack.0.ff_in.net.2.bias'))
-  np.testing.assert_array_equal(
-      vae['encoder.mid_block.attentions.0.to_v.weight'],
-      file['conditioner.embedders.3.encoder.encoder.mid.attn_1.v.weight'][:, :, 0, 0])
-  layer = 'vision_model.encoder.layers.1.self_attn.'
-  np.testing.assert_array_equal(
-      np.concatenate([clip[f'{layer}{p}_proj.bias'] for p in 'qkv']),
-      file['conditioner.embedders.0.open_clip.model.visual.transformer.resblocks.1.'
-           'attn.in_proj_bias'])
-  np.testing.assert_array_equal(clip['visual_projection.weight'].T,
-                                file['conditioner.embedders.0.open_clip.model.visual.proj'])
+  for network, stem in (('unet', 'unet/diffusion_pytorch_model'),
+                        ('vae', 'vae/diffusion_pytorch_model')):
+    theirs = st.load_file(folder / f'{stem}.safetensors')
+    pairs = [[e.there.name for e in world.mapping(network, world.VIDEO[network], dialect).entries]
+             for dialect in ('diffusers', 'sgm')]
+    assert sorted(pairs[0]) == sorted(theirs)
+    for name, other in zip(*pairs):  # linear layers of sgm's autoencoder are 1×1 convolutions
+      np.testing.assert_array_equal(theirs[name], file.pop(other).reshape(theirs[name].shape))
+  clip = st.load_file(folder / 'image_encoder' / 'model.safetensors')
+  vision = clip_in_sgm(clip)
+  assert vision.keys() == {n for n in file if not n.startswith('first_stage_model.encoder.')}
+  for name, array in vision.items():
+    np.testing.assert_array_equal(file[name], array)
+
+
+def clip_in_sgm(clip):
+  """transformers' image encoder as OpenCLIP's, written down by hand."""
+  fused = {n: np.concatenate([clip[n.replace('q_proj', f'{p}_proj')] for p in 'qkv'])
+           for n in clip if 'q_proj' in n}
+  rest = {n: x for n, x in clip.items() if not re.search('[qkv]_proj', n)}
+  rest['visual_projection.weight'] = rest['visual_projection.weight'].T
+  rewrites = (('vision_model.embeddings.class_embedding', 'class_embedding'),
+              ('vision_model.embeddings.position_embedding.weight', 'positional_embedding'),
+              ('vision_model.embeddings.patch_embedding', 'conv1'),
+              ('visual_projection.weight', 'proj'),
+              ('vision_model.pre_layrnorm', 'ln_pre'), ('vision_model.post_layernorm', 'ln_post'),
+              ('vision_model.encoder.layers', 'transformer.resblocks'), ('layer_norm', 'ln_'),
+              ('mlp.fc1', 'mlp.c_fc'), ('mlp.fc2', 'mlp.c_proj'),
+              ('self_attn.q_proj.', 'attn.in_proj_'), ('self_attn', 'attn'))
+  renamed = lambda n: functools.reduce(lambda name, pair: name.replace(*pair), rewrites, n)
+  prefix = 'conditioner.embedders.0.open_clip.model.visual.'
+  return {prefix + renamed(n): x for n, x in (fused | rest).items()}
 
 
 def test_the_first_stage_has_an_encoder_without_quant_conv(single):
@@ -97,7 +111,8 @@ def test_folding_is_applying_one_after_the_other():
   patch = rng.standard_normal((5, 3, 3))
   weight, bias = to_sgm.folded(w, b, q, c)
   one = np.einsum('oihw,ihw->o', w, patch) + b
-  np.testing.assert_allclose(np.einsum('pihw,ihw->p', weight, patch) + bias, q[:, :, 0, 0] @ one + c)
+  np.testing.assert_allclose(np.einsum('pihw,ihw->p', weight, patch) + bias,
+                             q[:, :, 0, 0] @ one + c)
 
 
 def test_a_moving_average_in_the_file_is_taken_unless_raw(world, single, tmp_path):
@@ -149,11 +164,12 @@ def test_the_model_card_tells_where_the_weights_come_from(workdir, tmp_path):
   assert card.startswith('---\nlibrary_name: diffusers\npipeline_tag: image-to-video\n')
 
 
-@pytest.mark.parametrize('way', ['from-diffusers', 'to-diffusers', 'to-sgm'])
-def test_memory_stays_far_below_a_component(world, folder, converted, tmp_path, way):
+@pytest.mark.parametrize('way', ['from-diffusers', 'from-sgm', 'to-diffusers', 'to-sgm'])
+def test_memory_stays_far_below_a_component(world, folder, converted, single, tmp_path, way):
   """Tensors pass through one by one; the largest component here is the UNet of 5 MB."""
   largest = sum(np.prod(s) * 4 for s in world.mapping('unet', world.VIDEO['unet']).theirs.values())
-  source, out = (folder if way == 'from-diffusers' else converted), tmp_path / 'o.safetensors'
+  source = {'from-diffusers': folder, 'from-sgm': single}.get(way, converted)
+  out = tmp_path / 'o.safetensors'
   run(way, source, out)  # what is imported and cached once
   shutil.rmtree(out) if out.is_dir() else out.unlink()
   tracemalloc.start()

@@ -66,7 +66,8 @@ def test_files_that_do_not_fit_are_refused(unet, factors, tmp_path):
   first = next(n for n in tensors if 'lora_B' in n)
   for change, message in ((lambda t: t.update(x=np.ones(1)), 'x adapts nothing in this UNet'),
                           (lambda t: t.pop(first), 'has one factor alone of unet/'),
-                          (lambda t: t.update({first: np.ones((3, 4))}), 'with factors .* has shape')):
+                          (lambda t: t.update({first: np.ones((3, 4))}),
+                           'with factors .* has shape')):
     changed = dict(tensors)
     change(changed)
     st.save_file(changed, file)

@@ -53,6 +53,15 @@ BROKEN = {
               'transformer_layers_per_block 2'),
     'prediction': (lambda f: edit(f / 'scheduler' / 'scheduler_config.json',
                                   prediction_type='epsilon'), "prediction_type 'epsilon'"),
+    'sigmas': (lambda f: edit(f / 'scheduler' / 'scheduler_config.json', use_karras_sigmas=False),
+               'use_karras_sigmas False'),
+    'normalisation': (lambda f: edit(f / 'feature_extractor' / 'preprocessor_config.json',
+                                     image_mean=[0.5] * 3), r'image_mean \[0.5, 0.5, 0.5\]'),
+    'shards': (lambda f: (f / 'vae' / 'diffusion_pytorch_model.safetensors').rename(
+        f / 'vae' / 'diffusion_pytorch_model.safetensors.index.json').write_text('{}'),
+               'is no index of safetensors files'),
+    'vector': (lambda f: edit(f / 'unet' / 'config.json', addition_time_embed_dim=48),
+               'projection_class_embeddings_input_dim 96'),
     'no index': (lambda f: (f / 'model_index.json').unlink(), 'has no model_index.json'),
     'json': (lambda f: (f / 'unet' / 'config.json').write_text('{'), 'config.json is not JSON'),
 }
@@ -95,9 +104,17 @@ def test_broken_single_files_are_refused(single, tmp_path):
     run('from-diffusers', single, tmp_path / 'out')
 
 
+def test_a_preset_of_another_kind_of_model_is_refused(folder, single, tmp_path):
+  for way, source in (('from-diffusers', folder), ('from-sgm', single)):
+    with pytest.raises(BadInput, match='--preset sv3d_p is of a model that is told cond_aug, '
+                                       'polar, azimuth; this one is like svd: use that'):
+      run(way, source, tmp_path / 'out', '--preset', 'sv3d_p')
+
+
 def test_a_full_disk_is_noticed_before_writing(folder, converted, tmp_path, monkeypatch):
   monkeypatch.setattr(shutil, 'disk_usage', lambda _: shutil._ntuple_diskusage(9, 8, 1000))
-  for way, source in (('from-diffusers', folder), ('to-diffusers', converted), ('to-sgm', converted)):
+  for way, source in (('from-diffusers', folder), ('to-diffusers', converted),
+                      ('to-sgm', converted)):
     with pytest.raises(BadInput, match='GiB free and .* GiB are to be written'):
       run(way, source, tmp_path / 'out.safetensors')
   assert not list(tmp_path.iterdir())
@@ -119,6 +136,20 @@ def test_values_beyond_float16_are_refused_and_leave_nothing(folder, tmp_path):
     run('from-diffusers', large, tmp_path / 'out', '--dtype', 'float16')
   assert [p.name for p in tmp_path.iterdir()] == ['large']
   run('from-diffusers', large, tmp_path / 'out', '--dtype', 'bfloat16')
+  with pytest.raises(BadInput, match='has values beyond the range of float16'):
+    run('to-sgm', tmp_path / 'out', tmp_path / 'f.safetensors', '--dtype', 'float16')
+  assert sorted(p.name for p in tmp_path.iterdir()) == ['large', 'out']
+
+
+def test_a_disk_that_fills_up_meanwhile_leaves_nothing(converted, tmp_path, monkeypatch):
+  def full(*_):
+    raise OSError(28, 'No space left on device')
+
+  monkeypatch.setattr(weights, '_fill', full)
+  for way in ('to-diffusers', 'to-sgm'):
+    with pytest.raises(BadInput, match=r'cannot be written \(No space left on device\)'):
+      run(way, converted, tmp_path / 'out.safetensors')
+  assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize('name, changes, message', [

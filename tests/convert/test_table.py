@@ -90,7 +90,8 @@ LEVELS = st.lists(st.tuples(st.sampled_from([32, 64, 96]), st.booleans()), min_s
 
 
 @hypothesis.settings(max_examples=10, deadline=None)
-@hypothesis.given(levels=LEVELS, blocks=st.integers(1, 3), temporal=st.sampled_from(['svd', 'none']))
+@hypothesis.given(levels=LEVELS, blocks=st.integers(1, 3),
+                  temporal=st.sampled_from(['svd', 'none']))
 def test_any_width_and_depth_is_told_by_its_tensors(levels, blocks, temporal):
   channels, attention = zip(*levels)
   fields = dict(in_channels=5, out_channels=3, channels=channels, attention=attention,

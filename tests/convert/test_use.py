@@ -186,7 +186,8 @@ def test_new_input_channels_of_an_image_model_are_zero(world, nano, image_model,
 
 def test_an_autoencoder_that_does_not_fit_is_refused(nano, converted, tmp_path):
   config = nano('i2v_14f', {'init_from': str(converted)})
-  with pytest.raises(BadInput, match='brings an autoencoder of 4 latent channels and the UNet has 8'):
+  with pytest.raises(BadInput, match='brings an autoencoder of 4 latent channels and the UNet has '
+                                     '8'):
     handoff.adopt(config, tmp_path)
 
 

@@ -114,6 +114,9 @@ def write_folder(path, model, scheduler=None):
   sample = dict(sigma_min=0.002, sigma_max=700.)
   (path / 'scheduler' / 'scheduler_config.json').write_text(
       json.dumps(scheduler or to_diffusers.scheduler_config(sample)))
+  if 'clip_image' in model:
+    to_diffusers.write_json(path / 'feature_extractor' / 'preprocessor_config.json',
+                            to_diffusers.preprocessor_config(model['clip_image']['size']))
   if 'clip_text' in model:
     Tokenizer.train(['a red circle moving left'], 600, 9).save(path / 'tokenizer')
   return path

@@ -53,6 +53,17 @@ def test_the_rate_is_the_recent_one_so_compilation_is_soon_forgotten(clock, caps
   assert '1 steps/s, 00:07 left' in capsys.readouterr().err.splitlines()[-1]
 
 
+def test_other_units(clock, capsys):
+  with progress.Progress(100, label='converting', unit='MiB') as bar:
+    clock[0] += 2
+    bar.update(50)
+    clock[0] += 100
+    bar.update(75)
+  lines = capsys.readouterr().err.splitlines()
+  assert lines == ['converting 50/100 (50 %), 25 MiB/s, 00:02 left',
+                   'converting 75/100 (75 %), 4 s/MiB, 01:40 left']
+
+
 def test_a_step_reported_twice_is_shown_once(clock, capsys):
   with progress.Progress(1) as bar:
     bar.update(1)

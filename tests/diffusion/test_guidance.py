@@ -56,3 +56,15 @@ def test_each_frame_is_guided_by_its_own_scale():
   for t in 0, 5, 13:
     alone = uncond[:, t] + float(scale[t]) * (cond[:, t] - uncond[:, t])
     np.testing.assert_allclose(guided[:, t], alone, rtol=1e-6)
+
+
+def test_guidance_is_active_within_its_interval_ends_included():
+  sigma = np.float32([0.1, 0.28, 1., 5., 5.1])
+  np.testing.assert_array_equal(guidance.active(sigma, np.float32(0.28), 5.),
+                                [False, True, True, True, False])
+
+
+def test_guiding_away_adds_what_the_weak_model_misses():
+  guided, cond = clips()
+  np.testing.assert_array_equal(guidance.guide_away(guided, cond, cond, 2.), guided)
+  np.testing.assert_array_equal(guidance.guide_away(guided, cond, 0 * cond, 2.), guided + 2 * cond)

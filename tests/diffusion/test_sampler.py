@@ -17,6 +17,9 @@ from svdjax.diffusion import precondition, sampler, sigmas
 
 SCALE = 0.5
 CHURN = sampler.Churn(gamma=0.2, sigma_min=0.05, sigma_max=50.)
+CHURNING = [name for name, method in sampler.METHODS.items() if method.churns]
+RUNS = [pytest.param(name, sampler.Churn(), id=name) for name in sampler.METHODS] + [
+    pytest.param(name, CHURN, id=f'{name} with churn') for name in CHURNING]
 
 
 def best(x, sigma):
@@ -28,55 +31,56 @@ def start(grid, shape=(2, 3, 4, 4, 4)):
 
 
 def error(method, n):
-  """The largest error at 0.02: the step from there to 0 is one of Euler for both methods."""
+  """The largest error at 0.02: the step from there to 0 is one of Euler for all methods."""
   grid = sigmas.karras(n, 0.02, 10.)[:-1]
   x = start(grid)
   exact = x * math.hypot(SCALE, grid[-1]) / math.hypot(SCALE, grid[0])
   return jnp.abs(jax.jit(functools.partial(method, best))(x, grid) - exact).max()
 
 
-@pytest.mark.parametrize('method, order', [(sampler.euler, 1), (sampler.heun, 2)])
+@pytest.mark.parametrize('method, order', [
+    (sampler.euler, 1), (sampler.heun, 2), (sampler.SAMPLERS['dpmpp_2m'], 2)],
+                         ids=['euler', 'heun', 'dpmpp_2m'])
 def test_the_error_falls_with_the_order_of_the_method(method, order):
   errors = [error(method, n) for n in (16, 32, 64)]
   measured = [math.log2(coarse / fine) for coarse, fine in zip(errors, errors[1:])]
   np.testing.assert_allclose(measured, order, atol=0.3)
 
 
-@pytest.mark.parametrize('churn', [sampler.Churn(), CHURN._replace(gamma=0.02)],
-                         ids=['ODE', 'churn'])
-@pytest.mark.parametrize('name', sampler.SAMPLERS)
+@pytest.mark.parametrize('name, churn', RUNS)
 def test_samples_have_the_distribution_of_the_data(name, churn):
   grid = sigmas.karras(400)
   x = start(grid, (10_000, 2))
+  churn = churn._replace(gamma=churn.gamma / 10)
   x = jax.jit(lambda x: sampler.SAMPLERS[name](best, x, grid, jax.random.key(1), churn))(x)
   np.testing.assert_allclose([x.mean(), x.std()], [0, SCALE], atol=0.02)
 
 
-@pytest.mark.parametrize('churn', [sampler.Churn(), CHURN], ids=['ODE', 'churn'])
-@pytest.mark.parametrize('name', sampler.SAMPLERS)
+@pytest.mark.parametrize('name, churn', RUNS)
 def test_the_python_loop_gives_what_the_compiled_loop_gives(name, churn):
   grid, key = sigmas.karras(8), jax.random.key(1)
   compiled = jax.jit(lambda x: sampler.SAMPLERS[name](best, x, grid, key, churn))(start(grid))
-  stepped = sampler.sample(sampler.STEPS[name], best, start(grid), grid, key, churn)
+  stepped = sampler.sample(name, best, start(grid), grid, key, churn)
   np.testing.assert_allclose(stepped, compiled, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize('compile', [lambda f: f, jax.jit], ids=['Python', 'jit'])
-@pytest.mark.parametrize('step', sampler.STEPS.values())
-def test_the_last_step_is_exactly_the_denoised_clip(step, compile):
-  x = start([0.3])
-  last = compile(lambda sigma_next: step(lambda x, sigma: x / 2, x, 0.3, sigma_next))
+@pytest.mark.parametrize('name', sampler.METHODS)
+def test_the_last_step_is_exactly_the_denoised_clip(name, compile):
+  x, key, method = start([0.3]), jax.random.key(1), sampler.METHODS[name]
+  last = compile(lambda sigma_next: method.clips(sampler.advance(
+      name, lambda x, sigma: x / 2, method.start(x), 0.3, sigma_next, key)))
   np.testing.assert_array_equal(last(jnp.float32(0)), x / 2)
 
 
 def test_steps_are_counted_as_they_finish():
   grid, done = sigmas.karras(4), []
-  sampler.sample(sampler.euler_step, best, start(grid), grid, progress=done.append)
+  sampler.sample('euler', best, start(grid), grid, progress=done.append)
   assert done == [1, 2, 3, 4]
 
 
-@pytest.mark.parametrize('step, calls', [(sampler.euler_step, 25), (sampler.heun_step, 49)])
-def test_the_network_is_called_once_a_step_by_euler_and_twice_by_heun(step, calls):
+@pytest.mark.parametrize('name', sampler.METHODS)
+def test_the_network_is_called_once_a_step_but_twice_by_heun(name):
   levels = []
 
   def count(x, sigma):
@@ -84,8 +88,8 @@ def test_the_network_is_called_once_a_step_by_euler_and_twice_by_heun(step, call
     return best(x, sigma)
 
   grid = sigmas.karras(25)
-  sampler.sample(step, count, start(grid), grid)
-  assert len(levels) == calls
+  sampler.sample(name, count, start(grid), grid, jax.random.key(1))
+  assert len(levels) == (49 if name == 'heun' else 25)
   assert all(sigma.shape == (2,) and sigma[0] == sigma[1] for sigma in levels)
 
 
@@ -131,3 +135,10 @@ def test_churn_without_a_key_is_refused():
   grid = sigmas.karras(6)
   with pytest.raises(BadInput, match='needs a random key'):
     sampler.euler(best, start(grid), grid, churn=CHURN)
+
+
+@pytest.mark.parametrize('name', ['dpmpp_2m', 'dpmpp_2m_sde'])
+def test_a_multistep_method_has_no_churn(name):
+  grid = sigmas.karras(6)
+  with pytest.raises(BadInput, match=f'{name} has no churn.*euler or heun'):
+    sampler.SAMPLERS[name](best, start(grid), grid, jax.random.key(1), CHURN)

@@ -40,6 +40,27 @@ def test_an_impossible_grid_is_refused(n, low, high):
     sigmas.karras(n, low, high)
 
 
+def test_ten_aligned_steps_are_those_of_the_paper():
+  np.testing.assert_allclose(
+      sigmas.align_your_steps(10),
+      [700, 54.5, 15.886, 7.977, 4.248, 1.789, 0.981, 0.403, 0.173, 0.034, 0], rtol=1e-6)
+
+
+@pytest.mark.parametrize('n', [1, 2, 5, 20, 25])
+def test_other_numbers_of_aligned_steps_lie_between(n):
+  grid, ten = sigmas.align_your_steps(n), sigmas.align_your_steps(10)
+  assert grid.shape == (n + 1,) and (np.diff(grid) < 0).all()
+  assert grid[0] == 700 and grid[-1] == 0
+  if n == 20:  # the paper's levels, and geometric means of neighbours
+    np.testing.assert_allclose(grid[:-1:2], ten[:-1], rtol=1e-6)
+    np.testing.assert_allclose(grid[1:-2:2], np.sqrt(ten[:-2] * ten[1:-1]), rtol=1e-6)
+
+
+def test_no_aligned_steps_are_refused():
+  with pytest.raises(BadInput, match='grid of 0 steps'):
+    sigmas.align_your_steps(0)
+
+
 @pytest.mark.parametrize('n', [1, 3, 7, 50, 999, 1000])
 def test_a_discrete_grid_starts_at_the_noisiest_level_of_the_table(n):
   grid = sigmas.discrete_grid(n, TABLE)

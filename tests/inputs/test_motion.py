@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from svdjax.core.errors import BadInput
-from svdjax.inputs import motion
+from svdjax.inputs import export, motion
 
 
 def texture(height, width, seed=0):
@@ -91,3 +91,25 @@ def test_buckets_round_trip(score):
 def test_buckets_out_of_range_are_refused(bucket):
   with pytest.raises(BadInput, match='0 to 254'):
     motion.bucket_motion(bucket)
+
+
+def test_a_file_scores_what_its_frames_score(tmp_path, capsys, monkeypatch):
+  frames = pan(0.03, 24, seconds=2.)
+  export.write_mp4(tmp_path / 'pan.mp4', frames, 24)
+  score = motion.motion_score(frames, 24)
+  assert motion.file_motion(tmp_path / 'pan.mp4') == pytest.approx(score, rel=0.05)
+  monkeypatch.setattr(motion, '_CHUNK', 3)
+  assert motion.file_motion(tmp_path / 'pan.mp4') == pytest.approx(score, rel=0.05)
+  motion.main([str(tmp_path / 'pan.mp4')])
+  head, line = capsys.readouterr().out.splitlines()
+  assert head.split('\t') == ['score', 'bucket', 'file']
+  assert float(line.split('\t')[0]) == pytest.approx(score, rel=0.05)
+  assert float(line.split('\t')[1]) == pytest.approx(motion.motion_bucket(score), abs=3)
+
+
+def test_files_that_cannot_be_read_do_not_lose_the_others(tmp_path, capsys):
+  export.write_mp4(tmp_path / 'pan.mp4', pan(0.03, 8), 8)
+  (tmp_path / 'text.mp4').write_text('no video')
+  with pytest.raises(BadInput, match='text.mp4'):
+    motion.main([str(tmp_path / 'text.mp4'), str(tmp_path / 'pan.mp4')])
+  assert 'pan.mp4' in capsys.readouterr().out
