@@ -63,7 +63,8 @@ def test_arithmetic_of_a_chip_is_constant_at_fixed_clips_per_chip(stage, plans):
 
 
 @pytest.mark.parametrize('change, words', [
-    ({'fsdp': 3}, 'does not make 8 chips'), ({'frame': 8}, 'is not divisible by config.mesh.frame')])
+    ({'fsdp': 3}, 'does not make 8 chips'),
+    ({'frame': 8}, 'is not divisible by config.mesh.frame')])
 def test_what_cannot_be_spread_is_refused(stage, change, words):
   with pytest.raises(BadInput, match=words):
     estimate.estimate(stage(**change), target(8))
