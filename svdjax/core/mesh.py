@@ -43,7 +43,8 @@ def make(sizes, devices=None):
   count = data * fsdp * frame
   if count > len(devices) or count < len(devices) and len({d.process_index for d in devices}) > 1:
     raise BadInput(f'config.mesh of data={data} x fsdp={fsdp} x frame={frame} needs {count} '
-                   f'devices and there are {len(devices)}: change one of them, or set config.mesh.data=0')
+                   f'devices and there are {len(devices)}: change one of them, or set '
+                   'config.mesh.data=0')
   # Devices in their own order: those of a host are neighbours, so frame and fsdp stay inside hosts.
   return jax.sharding.Mesh(np.asarray(devices[:count]).reshape(data, fsdp, frame), AXES,
                            axis_types=(AxisType.Auto,) * len(AXES))

@@ -119,4 +119,5 @@ def test_collectives_are_read_from_a_program():
   %d = f32[4]{0} all-gather(%v), replica_groups=mesh['a'=2,'b'=4] {'b'}, dimensions={0}
   """
   assert exact.collectives(text) == {
-      'all-gather': 64 * 32 * 2 * 3 / 4 + 16 * 3 / 4, 'all-to-all': 64 / 2, 'all-reduce': 2 * 64 * 7 / 8}
+      'all-gather': 64 * 32 * 2 * 3 / 4 + 16 * 3 / 4, 'all-to-all': 64 / 2,
+      'all-reduce': 2 * 64 * 7 / 8}
