@@ -16,7 +16,7 @@ VIEWS = ('reshape', 'transpose', 'squeeze', 'expand_dims')
 
 def available_bytes():
   """Memory of an accelerator, on CPU what the system has free, None where neither is known."""
-  stats = jax.devices()[0].memory_stats()
+  stats = jax.local_devices()[0].memory_stats()
   if stats and 'bytes_limit' in stats:
     return stats['bytes_limit']
   meminfo = pathlib.Path('/proc/meminfo')

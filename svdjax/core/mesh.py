@@ -34,16 +34,17 @@ def make(sizes, devices=None):
   devices = jax.devices() if devices is None else devices
   data, fsdp, frame = (sizes[name] for name in AXES)
   if min(fsdp, frame) < 1 or data < 0:
-    raise BadInput(f'config.mesh.data={data}, fsdp={fsdp}, frame={frame}: fsdp and frame must be at '
-                   'least 1, data at least 0 (0: all devices that are left)')
+    raise BadInput(f'config.mesh.data={data}, fsdp={fsdp}, frame={frame}: fsdp and frame must be '
+                   'at least 1, data at least 0 (0: all devices that are left)')
   if not data and len(devices) % (fsdp * frame):
     raise BadInput(f'config.mesh.fsdp={fsdp} x frame={frame} does not divide {len(devices)} '
                    'devices: change one of them')
   data = data or len(devices) // (fsdp * frame)
   count = data * fsdp * frame
   if count > len(devices) or count < len(devices) and len({d.process_index for d in devices}) > 1:
-    raise BadInput(f'config.mesh of data={data} x fsdp={fsdp} x frame={frame} needs {count} devices '
-                   f'and there are {len(devices)}: change one of them, or set config.mesh.data=0')
+    raise BadInput(f'config.mesh of data={data} x fsdp={fsdp} x frame={frame} needs {count} '
+                   f'devices and there are {len(devices)}: change one of them, or set '
+                   'config.mesh.data=0')
   # Devices in their own order: those of a host are neighbours, so frame and fsdp stay inside hosts.
   return jax.sharding.Mesh(np.asarray(devices[:count]).reshape(data, fsdp, frame), AXES,
                            axis_types=(AxisType.Auto,) * len(AXES))
@@ -55,7 +56,7 @@ def use(sizes):
 
 
 def fetch(x):
-  """A whole array in the memory of this process, wherever its parts are; all processes must call."""
+  """A whole array in the memory of this process, wherever its parts are; all processes call."""
   if x.is_fully_addressable or x.is_fully_replicated:
     return np.asarray(x)
   from jax.experimental import multihost_utils

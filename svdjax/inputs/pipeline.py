@@ -7,7 +7,6 @@ a share `max_damaged` of damaged ones ends the run.
 
 import contextlib
 import json
-import sys
 import threading
 import warnings
 
@@ -17,6 +16,7 @@ import numpy as np
 from svdjax.core.errors import BadInput
 from svdjax.inputs import motion, orbit, record, selection, video
 
+ENDLESS = 2 ** 48  # clips of a run: more than any reads, and an index that grain can hold
 MAX_SKIPS = 100  # records in a row that give no clip before the data is called unusable
 
 
@@ -208,7 +208,7 @@ def batches(clips, batch_size, step=0, threads=2, rows=None):
     order = grain.MapDataset.range(len(clips)).seed(clips.seed).shuffle().repeat()
     rows = range(batch_size) if rows is None else rows
     at = lambda i: i // len(rows) * batch_size + rows[i % len(rows)]
-    drawn = grain.MapDataset.range(sys.maxsize).map(
+    drawn = grain.MapDataset.range(ENDLESS).map(
         lambda i: clips.clip(int(order[at(int(i))]), at(int(i))))
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
     iterator = iter(drawn.batch(len(rows)).to_iter_dataset(options))

@@ -63,7 +63,8 @@ def test_arithmetic_of_a_chip_is_constant_at_fixed_clips_per_chip(stage, plans):
 
 
 @pytest.mark.parametrize('change, words', [
-    ({'fsdp': 3}, 'does not make 8 chips'), ({'frame': 8}, 'is not divisible by config.mesh.frame')])
+    ({'fsdp': 3}, 'does not make 8 chips'),
+    ({'frame': 8}, 'is not divisible by config.mesh.frame')])
 def test_what_cannot_be_spread_is_refused(stage, change, words):
   with pytest.raises(BadInput, match=words):
     estimate.estimate(stage(**change), target(8))
@@ -118,4 +119,5 @@ def test_collectives_are_read_from_a_program():
   %d = f32[4]{0} all-gather(%v), replica_groups=mesh['a'=2,'b'=4] {'b'}, dimensions={0}
   """
   assert exact.collectives(text) == {
-      'all-gather': 64 * 32 * 2 * 3 / 4 + 16 * 3 / 4, 'all-to-all': 64 / 2, 'all-reduce': 2 * 64 * 7 / 8}
+      'all-gather': 64 * 32 * 2 * 3 / 4 + 16 * 3 / 4, 'all-to-all': 64 / 2,
+      'all-reduce': 2 * 64 * 7 / 8}
