@@ -54,6 +54,11 @@ def get_base(scale):
   c.data.max_damaged = 0.001  # share of records that may be unreadable before a run ends (ours)
   c.data.threads = 16 if scale == 'full' else 2
 
+  c.mesh = ml_collections.ConfigDict()  # devices: data x fsdp x frame (core/mesh.py)
+  c.mesh.data = 0  # 0: all that the others leave
+  c.mesh.fsdp = 1  # split parameters, moving average and optimizer state
+  c.mesh.frame = 1  # share the frames of a clip
+
   c.train = ml_collections.ConfigDict()
   c.train.steps = 0
   c.train.batch_size = 0  # clips over all devices

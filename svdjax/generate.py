@@ -5,7 +5,9 @@ from typing import Callable, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from svdjax.core import mesh
 from svdjax.core.errors import BadInput
 from svdjax.core.rng import fold_name
 from svdjax.diffusion import guidance, precondition, sampler, sigmas
@@ -173,17 +175,19 @@ def build(config, parts, chosen):
     else:
       uncond = cond
     uncond = without_image(config, uncond, jnp.ones(cond.context.shape[0], bool))
-    return jax.tree.map(lambda u, c: jnp.concatenate([u, c]), uncond, cond)
+    return jax.tree.map(lambda u, c: mesh.constrain(jnp.concatenate([u, c])), uncond, cond)
 
   @jax.jit
   def step(params, given, state, sigma, sigma_next, key):
     """One guided step of the sampler from its state at sigma to that at sigma_next."""
     denoise = guided_denoiser(config, parts, params, given, chosen)
-    return sampler.advance(chosen.sampler, denoise, state, sigma, sigma_next, key, churn)
+    return mesh.constrain(
+        sampler.advance(chosen.sampler, denoise, state, sigma, sigma_next, key, churn))
 
   @jax.jit
   def decode(params, x):
-    return latents.to_uint8(latents.decode(parts, params, x, chosen.decode_chunk or None))
+    frames = latents.decode(parts, params, x, chosen.decode_chunk or None)
+    return mesh.constrain(latents.to_uint8(frames))
 
   unit = 2 ** (len(config.model.vae.channels) - 1)
   shape = (chosen.frames, chosen.height // unit, chosen.width // unit,
@@ -216,8 +220,9 @@ def sample(generator, params, inputs, key, progress=None):
   if given.known is not None:  # [uncond ‖ cond], alike
     x = x.at[:, :given.known.shape[1]].add(given.known[:clips])
   # Committed like what a step returns, or the second step would be compiled again.
-  state = jax.device_put(generator.method.start(x), given.context.sharding)
-  levels = jnp.asarray(generator.sigmas)
+  state = generator.method.start(x)
+  state = mesh.place(state, jax.tree.map(lambda _: given.context.sharding, state))
+  levels = np.asarray(generator.sigmas, np.float32)
   for i in range(len(levels) - 1):
     state = generator.step(params, given, state, levels[i], levels[i + 1],
                            jax.random.fold_in(fold_name(key, 'churn'), i))

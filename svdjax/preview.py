@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from svdjax import generate
+from svdjax.core import distributed, mesh
 from svdjax.core.rng import key_of
 from svdjax.inputs import export, pipeline, record
 from svdjax.core.errors import BadInput
@@ -67,7 +68,9 @@ def write(config, parts, params, log, step, workdir, tokenizer):
   if not wanted(config):
     return
   batch = held_out(config, tokenizer)
-  made = np.asarray(clips_of(config, parts, params, batch, tokenizer))
+  made = mesh.fetch(clips_of(config, parts, params, batch, tokenizer))
+  if not distributed.first():
+    return
   rows, labels = [], []
   for i, (truth, sample) in enumerate(zip(batch['video'], made)):
     rows += [truth, sample]

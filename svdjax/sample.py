@@ -47,6 +47,7 @@ def arguments(argv=None):
       help='of the camera in each frame; default: one turn (SV3D_p)')
   add('--dtype', choices=('float32', 'bfloat16'), help="of the UNet; default: the checkpoint's")
   sampling.add_arguments(add)
+  add('--split-frames', type=int, default=1, metavar='N', help='devices that share one clip')
   add('--decoder', help='workdir whose autoencoder decodes instead, e.g. the temporal decoder')
   add('--lora', metavar='FILE[:WEIGHT],…',
       help='LoRA files (diffusers or PEFT names) to add to the UNet, and how much of each')
@@ -139,6 +140,7 @@ def main(argv=None):
   check(args)
   platform.configure()
   from svdjax import chain, checkpoint, generate, interpolate
+  from svdjax.core import mesh
   from svdjax.validate import check_sampling_memory
 
   check_conditions(args, checkpoint.load_config(args.checkpoint))
@@ -151,9 +153,10 @@ def main(argv=None):
   footage = footage_of(args, chosen)
   inputs, fps = inputs_of(args, config, chosen, tokenizer)
   asked = next(interpolate.batches(footage, inputs)) if footage else inputs
-  check_sampling_memory(config, parts, params, chosen, asked)
-  began = time.monotonic()
-  videos = produce(args, generate.build(config, parts, chosen), params, inputs, footage)
+  with mesh.use({'data': 1, 'fsdp': 1, 'frame': args.split_frames}):
+    check_sampling_memory(config, parts, params, chosen, asked)
+    began = time.monotonic()
+    videos = produce(args, generate.build(config, parts, chosen), params, inputs, footage)
   if is_orbit(config):  # the last view is the given one
     last = np.uint8(np.round((inputs['image'] + 1) * 127.5))[:, None]
     videos = np.concatenate([videos[:, :-1], last], axis=1)

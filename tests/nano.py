@@ -27,5 +27,6 @@ def get_config(arg):
   c.data.frames = min(c.data.frames, 3)
   c.train.update(steps=3, batch_size=2, log_every=1)
   c.optim.warmup = 2
+  c.mesh.data = 1
   c.sample.update(clips=0, steps=2)
   return c

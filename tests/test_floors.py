@@ -24,8 +24,9 @@ FLOORS = [
     ['checkpoint', 'generate'],
     ['handoff', 'preview', 'validate', 'convert', 'annotate', 'saving', 'sampling', 'features',
      'interpolate', 'chain'],
-    ['train', 'sample', 'evaluate', 'measure', 'plan', 'encoding'],
+    ['train', 'sample', 'evaluate', 'measure', 'encoding'],
     ['main', 'demo', 'goodput', 'encode'],
+    ['plan'],
 ]
 FLOOR = {place: i for i, places in enumerate(FLOORS) for place in places}
 EXTRAS = {'data.curation.beam': 'apache_beam'}  # modules that need a package of an extra

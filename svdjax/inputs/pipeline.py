@@ -7,6 +7,7 @@ a share `max_damaged` of damaged ones ends the run.
 
 import contextlib
 import json
+import sys
 import threading
 import warnings
 
@@ -189,7 +190,7 @@ class Clips:
     return entry, frames
 
 
-def batches(clips, batch_size, step=0, threads=2):
+def batches(clips, batch_size, step=0, threads=2, rows=None):
   """An endless iterator of batches from `step` on; clips are visited once an epoch, shuffled.
 
   Args:
@@ -197,6 +198,7 @@ def batches(clips, batch_size, step=0, threads=2):
     batch_size: clips in a batch.
     step: how many batches to leave out at the start.
     threads: decoding threads; they do not change what comes out.
+    rows: of each batch, those that this process reads, in this order; None reads all.
 
   Returns:
     An iterator of {field: array with a leading batch axis}.
@@ -204,9 +206,12 @@ def batches(clips, batch_size, step=0, threads=2):
   with warnings.catch_warnings():
     warnings.simplefilter('ignore')
     order = grain.MapDataset.range(len(clips)).seed(clips.seed).shuffle().repeat()
-    drawn = order.map_with_index(lambda draw, index: clips.clip(int(index), draw))
+    rows = range(batch_size) if rows is None else rows
+    at = lambda i: i // len(rows) * batch_size + rows[i % len(rows)]
+    drawn = grain.MapDataset.range(sys.maxsize).map(
+        lambda i: clips.clip(int(order[at(int(i))]), at(int(i))))
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
-    iterator = iter(drawn.batch(batch_size).to_iter_dataset(options))
+    iterator = iter(drawn.batch(len(rows)).to_iter_dataset(options))
   iterator.set_state({'next_index': step})
   return iterator
 
