@@ -79,5 +79,5 @@ def test_a_single_frame_is_refused(workdir_of, clip, tmp_path):
 
 
 def test_a_clip_is_interpolated_once(tmp_path):
-  with pytest.raises(BadInput, match='--samples 2 and --interpolate do not go together'):
+  with pytest.raises(BadInput, match='--samples above 1 and --interpolate do not'):
     run('unread', tmp_path / 'x.mp4', '--interpolate', 'x.mp4', '--samples', 2)
