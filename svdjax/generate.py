@@ -181,13 +181,8 @@ def build(config, parts, chosen):
   def step(params, given, state, sigma, sigma_next, key):
     """One guided step of the sampler from its state at sigma to that at sigma_next."""
     denoise = guided_denoiser(config, parts, params, given, chosen)
-<<<<<<< HEAD
     return jax.tree.map(mesh.constrain, sampler.advance(
         chosen.sampler, denoise, state, sigma, sigma_next, key, churn))
-=======
-    return mesh.constrain(
-        sampler.advance(chosen.sampler, denoise, state, sigma, sigma_next, key, churn))
->>>>>>> 20a80c99ebced98c35954bd55b7e8d472a2493e1
 
   @jax.jit
   def decode(params, x):
@@ -225,12 +220,7 @@ def sample(generator, params, inputs, key, progress=None):
   if given.known is not None:  # [uncond ‖ cond], alike
     x = x.at[:, :given.known.shape[1]].add(given.known[:clips])
   # Committed like what a step returns, or the second step would be compiled again.
-<<<<<<< HEAD
   state = jax.tree.map(lambda a: mesh.place(a, given.context.sharding), generator.method.start(x))
-=======
-  state = generator.method.start(x)
-  state = mesh.place(state, jax.tree.map(lambda _: given.context.sharding, state))
->>>>>>> 20a80c99ebced98c35954bd55b7e8d472a2493e1
   levels = np.asarray(generator.sigmas, np.float32)
   for i in range(len(levels) - 1):
     state = generator.step(params, given, state, levels[i], levels[i + 1],
