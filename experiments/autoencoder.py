@@ -4,16 +4,19 @@
       --config.data.source=toy
     python -m svdjax.main --config experiments/autoencoder.py:tiny,temporal \\
       --workdir runs/decoder --config.data.source=toy --config.init_from=runs/autoencoder
+    python -m svdjax.main --config experiments/autoencoder.py:tiny,adversarial \\
+      --workdir runs/decoder_sharp --config.data.source=toy --config.init_from=runs/decoder
 
 `full` is Stable Diffusion's autoencoder; most users convert its weights instead. SVD finetuned the
 decoder for temporal consistency and published neither losses nor iterations (recipe 1.2).
+`adversarial` goes on with a discriminator of clips, as Align your Latents does (section 3.1.1).
 """
 
 from experiments import base, sizes
 
 
 def get_config(arg='full'):
-  scale, variant = base.parse(arg, ('image', 'temporal'))
+  scale, variant = base.parse(arg, ('image', 'temporal', 'adversarial'))
   c = base.get_base(scale)
   c.task = 'autoencoding'
   c.model = sizes.networks(scale, 'vae')
@@ -27,7 +30,7 @@ def get_config(arg='full'):
     c.train.trainable = ('vae/.*',)
     c.data.crop = 'random'
     c.data.height, c.data.width = {'full': (256, 256), 'small': (64, 64), 'tiny': (32, 32)}[scale]
-    c.train.steps = {'full': 400_000, 'small': 6_000, 'tiny': 700}[scale]  # ours
+    c.train.steps = {'full': 400_000, 'small': 6_000, 'tiny': 350}[scale]  # ours
     c.train.batch_size = {'full': 192, 'small': 64, 'tiny': 16}[scale]
     c.optim.lr = {'full': 1e-4, 'small': 5e-4, 'tiny': 3e-3}[scale]
   else:
@@ -40,8 +43,19 @@ def get_config(arg='full'):
     c.data.frames = {'full': 14, 'small': 8, 'tiny': 4}[scale]
     c.data.crop = 'random'
     c.data.height, c.data.width = {'full': (256, 256), 'small': (64, 64), 'tiny': (32, 32)}[scale]
-    c.train.steps = {'full': 50_000, 'small': 2_000, 'tiny': 40}[scale]  # ours
+    c.train.steps = {'full': 50_000, 'small': 2_000, 'tiny': 20}[scale]  # ours
     c.train.batch_size = {'full': 32, 'small': 16, 'tiny': 8}[scale]
     c.optim.lr = {'full': 1e-5, 'small': 1e-4, 'tiny': 1e-3}[scale]
+  if variant == 'adversarial':
+    c.task = 'adversarial'
+    c.handoff.after = 'autoencoder, variant temporal'
+    c.handoff.fresh = ('discriminator/.*',)
+    c.handoff.dropped = ()
+    c.train.trainable = ('vae/decoder/.*', 'discriminator/.*')
+    c.autoencoder.adversarial_weight = 0.1  # ours
+    c.model.discriminator = {
+        'full': dict(channels=(64, 128, 256), groups=32),
+        'small': dict(channels=(64, 128, 256), groups=32),
+        'tiny': dict(channels=(16, 32), groups=8)}[scale]
   c.optim.decay = scale != 'full'
   return c

@@ -41,10 +41,10 @@ def image_to_video(scale, variant, frames):
     c.sample.clips = 0 if scale == 'tiny' else 4
     c.handoff.fresh = ('unet/conv_in/kernel',)  # widened by the concatenated latent
     c.data.height, c.data.width = sizes.RESOLUTIONS[scale]['mid']
-    c.train.steps = {'full': 50_000, 'small': 4_000, 'tiny': 240}[scale]
+    c.train.steps = {'full': 50_000, 'small': 4_000, 'tiny': 120}[scale]
   else:
     c.handoff.after = 'i2v_14f, variant base'
     c.data.height, c.data.width = sizes.RESOLUTIONS[scale]['high']
-    c.train.steps = {'full': 50_000, 'small': 2_000, 'tiny': 40}[scale]
+    c.train.steps = {'full': 50_000, 'small': 2_000, 'tiny': 20}[scale]
     c.optim.decay = scale == 'tiny'  # as in pretraining
   return c

@@ -20,7 +20,7 @@ def get_config(arg='full'):
   c.data.captions = (1., 0., 0.)  # a single frame shows no motion
   c.data.fps = c.data.fps[:1]
   c.data.drop_text = 0.1
-  c.train.steps = {'full': 550_000, 'small': 6_000, 'tiny': 350}[scale]  # full: SD 2's first run
+  c.train.steps = {'full': 550_000, 'small': 6_000, 'tiny': 175}[scale]  # full: SD 2's first run
   c.train.batch_size = {'full': 2048, 'small': 128, 'tiny': 64}[scale]
   c.train.ema = 0.9999 if scale == 'full' else 0.99
   c.sample.clips = 0 if scale == 'tiny' else 4

@@ -31,8 +31,8 @@ def get_config(arg='full'):
   if variant == 'adapt':
     c.train.trainable = ('unet/time_embedding/.*', 'unet/.*/time_emb_proj/.*')
     c.data.height, c.data.width = sizes.RESOLUTIONS[scale]['image']
-    c.train.steps = {'full': 1_000, 'small': 300, 'tiny': 20}[scale]
+    c.train.steps = {'full': 1_000, 'small': 300, 'tiny': 10}[scale]
   else:
     c.data.height, c.data.width = sizes.RESOLUTIONS[scale]['low']
-    c.train.steps = {'full': 30_000, 'small': 3_000, 'tiny': 50}[scale]
+    c.train.steps = {'full': 30_000, 'small': 3_000, 'tiny': 25}[scale]
   return c

@@ -22,7 +22,7 @@ def get_config(arg='full'):
   if scale == 'tiny':
     c.data.captions = (0.2, 0.3, 0.5)  # as in pretraining
   c.data.drop_text = 0.15  # as in pretraining; not stated for this stage
-  c.train.steps = {'full': 50_000, 'small': 2_000, 'tiny': 40}[scale]
+  c.train.steps = {'full': 50_000, 'small': 2_000, 'tiny': 20}[scale]
   c.train.batch_size = {'full': 768, 'small': 32, 'tiny': 8}[scale]
   c.train.ema = 0.9999 if scale == 'full' else 0.99
   c.optim.decay = scale == 'tiny'  # as in pretraining

@@ -54,24 +54,24 @@ def steps(runs, times):
   def train(name, experiment, init, setup, seconds):
     return stage(runs, name, experiment, init, setup, seconds, times)
 
-  video = ('--steps', '12', '--clips', '32')
+  video = ('--steps', '10', '--clips', '32')
   sample = ['-m', 'svdjax.sample', '--strip', '--gif', '--decoder', f'{runs}/decoder']
   return [
       Step('toy', ['-m', 'data.toyworld', '--output', f'{runs}/toy', '--clips', '1500',
                    '--test-clips', '200', '--height', '48', '--width', '64', '--frames', '16',
                    '--fps', '12', '--kinds', 'object:5,pointer:4,camera:1'], 25),
       Step('still', ['launch/still.py', f'{runs}/toy', f'{runs}/still.png'], 3),
-      train('autoencoder', 'autoencoder.py:tiny', (), 25, 60),
-      train('clip', 'clip.py:tiny', (), 12, 13),
-      train('image_discrete', 'image_discrete.py:tiny', ('autoencoder', 'clip'), 25, 85),
-      train('decoder', 'autoencoder.py:tiny,temporal', ('autoencoder',), 35, 13),
-      train('image_adapt', 'image_pretrain.py:tiny,adapt', ('image_discrete',), 20, 5),
-      train('image_pretrain', 'image_pretrain.py:tiny', ('image_adapt',), 25, 15),
-      train('video_low', 'video_pretrain.py:tiny', ('image_pretrain',), 45, 90),
-      train('video_pretrain', 'video_pretrain.py:tiny,high', ('video_low',), 15, 18),
-      train('i2v_base', 'i2v_14f.py:tiny,base', ('video_pretrain', 'clip'), 45, 65),
-      train('t2v', 't2v_hq.py:tiny', ('video_pretrain',), 25, 13),
-      train('i2v_14f', 'i2v_14f.py:tiny', ('i2v_base',), 25, 13),
+      train('autoencoder', 'autoencoder.py:tiny', (), 25, 45),
+      train('clip', 'clip.py:tiny', (), 12, 8),
+      train('image_discrete', 'image_discrete.py:tiny', ('autoencoder', 'clip'), 25, 62),
+      train('decoder', 'autoencoder.py:tiny,temporal', ('autoencoder',), 30, 9),
+      train('image_adapt', 'image_pretrain.py:tiny,adapt', ('image_discrete',), 15, 4),
+      train('image_pretrain', 'image_pretrain.py:tiny', ('image_adapt',), 25, 9),
+      train('video_low', 'video_pretrain.py:tiny', ('image_pretrain',), 45, 60),
+      train('video_pretrain', 'video_pretrain.py:tiny,high', ('video_low',), 15, 9),
+      train('i2v_base', 'i2v_14f.py:tiny,base', ('video_pretrain', 'clip'), 45, 58),
+      train('t2v', 't2v_hq.py:tiny', ('video_pretrain',), 22, 9),
+      train('i2v_14f', 'i2v_14f.py:tiny', ('i2v_base',), 22, 9),
       evaluation(runs, 'autoencoder', 10),
       evaluation(runs, 'decoder', 12),
       evaluation(runs, 't2v', 40, *video),
@@ -193,7 +193,7 @@ def main():
   args = parser.parse_args()
   runs = pathlib.Path(args.runs)
   if args.times <= 0:
-    parser.error(f'--times {args.times:g} is not above 0: 1 is the quickstart, 5 an hour')
+    parser.error(f'--times {args.times:g} is not above 0: 1 is the quickstart, 6 three quarters of an hour')
   os.chdir(ROOT)
   sys.path.insert(0, str(ROOT))
   (runs / 'logs').mkdir(parents=True, exist_ok=True)

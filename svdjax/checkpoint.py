@@ -20,14 +20,15 @@ from ml_collections import ConfigDict
 import numpy as np
 import orbax.checkpoint as ocp
 
-from svdjax.core import manifest, weights
+from svdjax.core import distributed, manifest, weights
 from svdjax.core.errors import BadInput
-from svdjax.core.faults import say
+from svdjax.core.distributed import say
 
 logging.getLogger('absl').setLevel(logging.ERROR)
 # Fields that may change when a workdir is resumed; any other change is refused.
 CHANGEABLE = ('train.steps', 'train.log_every', 'checkpoint.', 'sample.', 'data.threads',
-              'data.cache', 'data.max_damaged', 'data.source', 'data.latents', 'init_from')
+              'data.cache', 'data.max_damaged', 'data.source', 'data.latents', 'init_from',
+              'mesh.')
 
 
 def save_params(directory, params):
@@ -187,10 +188,11 @@ def _flat(tree, prefix=''):
 def make_workdir(workdir):
   """Creates the folder; raises BadInput if it cannot be written."""
   workdir = pathlib.Path(workdir)
+  probe = workdir / f'.writable-{jax.process_index()}'
   try:
     workdir.mkdir(parents=True, exist_ok=True)
-    (workdir / '.writable').touch()
-    (workdir / '.writable').unlink()
+    probe.touch()
+    probe.unlink()
   except OSError as error:
     raise BadInput(f'workdir {workdir} cannot be written ({error.strerror}): choose another '
                    '--workdir') from None
@@ -219,9 +221,10 @@ def write_config(workdir, config):
       say(f'config of {workdir} changed: {"; ".join(changed.values())}')
     else:
       return
-  temporary = file.with_suffix('.tmp')
-  temporary.write_text(text)
-  os.replace(temporary, file)
+  if distributed.first():
+    temporary = file.with_suffix('.tmp')
+    temporary.write_text(text)
+    os.replace(temporary, file)
 
 
 def copy_assets(source, workdir):

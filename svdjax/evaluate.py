@@ -1,7 +1,8 @@
 """Measures a checkpoint on held-out clips, against chance and against trivial answers.
 
     python -m svdjax.evaluate --checkpoint DIR --data DIR [--seeds 5] [--clips 16]
-        [--out FILE.json] [--strip FILE.png]
+        [--i3d FILE] [--lpips FILE] [--clip CHECKPOINT]
+        [--out FILE.json] [--strip FILE.png] [--page FILE.html]
 
 On generated data (data.toyworld) colour, shape and direction are read from the frames and compared
 with the truth; figures are means over sampling seeds with the spread (largest minus smallest).
@@ -10,16 +11,16 @@ with the truth; figures are means over sampling seeds with the spread (largest m
 import argparse
 import collections
 import dataclasses
-import json
 import pathlib
 
 import numpy as np
 
+from svdjax import margins
 from svdjax.core import platform
 from svdjax.core.errors import BadInput, run_command
 from svdjax.inputs import export, motion
 from svdjax.metrics import quality, truth
-from svdjax.metrics.figure import Figure, finite, table
+from svdjax.metrics.figure import Figure, table
 
 
 @dataclasses.dataclass
@@ -180,28 +181,22 @@ def measure(subject):
   Raises:
     BadInput: nothing is measured for that task.
   """
-  if subject.config.task == 'autoencoding':
+  if 'unet' not in subject.config.model and 'vae' in subject.config.model:
     return autoencoder(subject)
   if subject.config.task != 'denoising':
     raise BadInput(f'a checkpoint of task {subject.config.task} is not evaluated: give an '
                    'autoencoder, text-to-video or image-to-video checkpoint')
+  if finetuned := margins.of_task(subject.config):
+    return finetuned(subject)
   if subject.config.conditioning.concat:
     return image_to_video(subject)
   return text_to_video(subject)
 
 
-def write_strip(path, subject, rows=6):
-  """Writes a film strip, each true clip above what the model made of it."""
-  truths, made, captions = subject.shown
-  clips, labels = [], []
-  for i in range(min(rows, len(made))):
-    clips += [truths[i], made[i]]
-    labels += [f'truth: {captions[i]}', f'model, from {subject.condition}']
-  export.write_png(path, export.film_strip(clips, labels, frames=truths.shape[1]))
-
-
 def main(argv=None):
   """Evaluates and prints; writes JSON where --out says."""
+  platform.configure()
+  from svdjax import features
   parser = argparse.ArgumentParser(prog='python -m svdjax.evaluate', description=__doc__)
   parser.add_argument('--checkpoint', required=True, help='workdir of a trained stage')
   parser.add_argument('--data', required=True, help='data folder with a test split')
@@ -210,13 +205,14 @@ def main(argv=None):
   parser.add_argument('--steps', type=int, help="denoising steps; default: the checkpoint's")
   parser.add_argument('--out', help='JSON file to write')
   parser.add_argument('--strip', help='PNG film strip to write, of a model of videos')
+  parser.add_argument('--page', help='HTML page to write, of a model of videos')
+  features.add_arguments(parser.add_argument)
   args = parser.parse_args(argv)
   if args.seeds < 1 or args.clips < 1:
     raise BadInput('--seeds and --clips must be at least 1')
-  for path in filter(None, (args.out, args.strip)):
+  for path in filter(None, (args.out, args.strip, args.page)):
     export.check_writable(path)
-  platform.configure()
-  from svdjax import checkpoint
+  from svdjax import checkpoint, exhibit
   from svdjax.models.tokenizer import Tokenizer
   from svdjax.tasks import parts as parts_lib
   config, params, step = checkpoint.load(args.checkpoint)
@@ -228,16 +224,23 @@ def main(argv=None):
     tokenizer = Tokenizer.load(pathlib.Path(args.checkpoint) / 'assets')
   subject = Subject(config, parts_lib.build(config.model), params, tokenizer,
                     truth.load_world(args.data), args.seeds, args.clips, args.steps)
-  figures = measure(subject)
+  extractors = features.load(args)
+  figures, shown = measure(subject), None
+  if subject.shown and config.data.frames > 1:
+    truths, made, captions = subject.shown
+    shown = exhibit.Exhibit(truths, made, captions, float(min(config.data.fps)),
+                            extractors)
+    figures += [f for f in shown.figures if f.name not in {g.name for g in figures}]
   print(table(figures))
-  if args.strip and subject.shown:
-    write_strip(args.strip, subject)
+  told = {'checkpoint': args.checkpoint, 'step': step, 'data': args.data, 'seeds': args.seeds,
+          'clips': args.clips, 'frames': config.data.frames, 'height': config.data.height,
+          'width': config.data.width}
+  if args.strip and shown:
+    shown.write_strip(args.strip, subject.condition)
+  if args.page and shown:
+    shown.write_page(args.page, [f.row() for f in figures], told)
   if args.out:
-    report = {'checkpoint': args.checkpoint, 'step': step, 'data': args.data, 'seeds': args.seeds,
-              'clips': args.clips, 'frames': config.data.frames, 'height': config.data.height,
-              'width': config.data.width, 'figures': [f.row() for f in figures]}
-    pathlib.Path(args.out).write_text(
-        json.dumps(finite(report), indent=2, allow_nan=False))
+    exhibit.write_report(args.out, figures, told | {'measured': shown and shown.conditions})
 
 
 if __name__ == '__main__':

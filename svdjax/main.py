@@ -14,11 +14,16 @@ import sys
 
 from absl import flags
 
-from svdjax.core import ledger, platform
+from svdjax.core import distributed, ledger, platform
 from svdjax.core.errors import BadInput, run_command
 
 EXAMPLE = '--config experiments/i2v_14f.py:tiny --workdir DIR'
 
+flags.DEFINE_bool('distributed', False, 'Let JAX find the other processes of this run (Cloud TPU, '
+                  'GKE, SLURM, Open MPI).')
+flags.DEFINE_string('coordinator', '', 'HOST:PORT of process 0, where JAX cannot find it out.')
+flags.DEFINE_integer('processes', 0, 'How many processes take part, with --coordinator.')
+flags.DEFINE_integer('process', -1, 'Which of them this is, with --coordinator.')
 flags.DEFINE_string('workdir', None, 'Folder for checkpoints, logs and samples of this stage.')
 
 
@@ -88,8 +93,8 @@ def check_number(name, value, default):
     raise BadInput(f'{name} must be {words}, not "{value}": for example --{name}={default}') from None
 
 
-def parse(argv):
-  """Parses flags; what is wrong with them becomes one BadInput sentence."""
+def parse(argv, required=('config', 'workdir')):
+  """Parses flags, of which some are required; what is wrong with them becomes one BadInput."""
   from ml_collections import config_flags
   check_fields(argv)
   if 'config' not in flags.FLAGS:
@@ -102,7 +107,7 @@ def parse(argv):
     raise BadInput(text or f'the command line cannot be read ({type(error).__name__})') from None
   if rest[1:]:
     raise BadInput(f'argument "{rest[1]}" is not understood: options start with --')
-  for name in ('config', 'workdir'):
+  for name in required:
     if not flags.FLAGS[name].value:
       raise BadInput(f'--{name} is not set: use {EXAMPLE}')
 
@@ -114,6 +119,8 @@ def main():
     return
   platform.configure()
   parse(sys.argv)
+  given = flags.FLAGS
+  distributed.initialize(given.distributed, given.coordinator, given.processes, given.process)
   from svdjax import train
   train.train(flags.FLAGS.config, flags.FLAGS.workdir, ledger.process_start())
 

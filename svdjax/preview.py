@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from svdjax import generate
+from svdjax.core import distributed, mesh
 from svdjax.core.rng import key_of
 from svdjax.inputs import export, pipeline, record
 from svdjax.core.errors import BadInput
@@ -30,10 +31,12 @@ def held_out(config, tokenizer):
 
 
 def inputs_of(batch, tokenizer):
-  """Sampling inputs that belong to a batch: its captions, first frames, fps and motion."""
+  """Sampling inputs that belong to a batch: its captions, end frames, fps and motion."""
   clips = batch['video'].shape[0]
-  inputs = {n: jnp.asarray(batch[n]) for n in ('fps', 'motion', 'tokens') if n in batch}
-  inputs['image'] = latents.to_float(jnp.asarray(batch['video'][:, 0]))
+  inputs = {n: jnp.asarray(batch[n]) for n in ('fps', 'motion', 'tokens', 'elevation')
+            if n in batch}
+  for name, at in (('image', 0), ('last_image', -1)):
+    inputs[name] = latents.to_float(jnp.asarray(batch['video'][:, at]))
   inputs['cond_aug'] = jnp.full(clips, 0.02)
   if tokenizer is not None:
     inputs['empty_tokens'] = jnp.asarray(np.repeat(tokenizer(['']), clips, axis=0))
@@ -65,7 +68,9 @@ def write(config, parts, params, log, step, workdir, tokenizer):
   if not wanted(config):
     return
   batch = held_out(config, tokenizer)
-  made = np.asarray(clips_of(config, parts, params, batch, tokenizer))
+  made = mesh.fetch(clips_of(config, parts, params, batch, tokenizer))
+  if not distributed.first():
+    return
   rows, labels = [], []
   for i, (truth, sample) in enumerate(zip(batch['video'], made)):
     rows += [truth, sample]

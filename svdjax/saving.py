@@ -28,7 +28,8 @@ class SaveError(Stopped):
 
 
 def _abstract(tree):
-  return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), tree)
+  return jax.tree.map(
+      lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), tree)
 
 
 @jax.jit
@@ -117,7 +118,8 @@ class Checkpoints:
           shutil.rmtree(path, ignore_errors=True)
 
   def restore(self, like):
-    """The latest good state and data position, or None; `like` is a State of the right shapes.
+    """The latest good state and data position, or None; `like` is a State of shapes and
+    shardings.
 
     Raises:
       BadInput: no step is as it was written, or it is of other networks.

@@ -9,6 +9,8 @@ import numpy as np
 import optax
 
 from svdjax import optim
+from svdjax.core import mesh as mesh_lib
+from svdjax.core.params import select
 from svdjax.core.rng import key_of
 from svdjax.tasks import LOSSES
 
@@ -34,6 +36,24 @@ def create(config, params):
   return State(jnp.int32(0), params, jax.tree.map(jnp.copy, params), transform.init(params))
 
 
+def shapes(config, parts, mesh):
+  """The (State, frozen parameters) of an experiment as ShapeDtypeStructs that say where they lie.
+
+  All but small arrays are split over the mesh's `fsdp` axis (core/mesh.spec).
+  """
+  trained, frozen = select(parts.shapes, tuple(config.train.trainable))
+  tree = jax.eval_shape(lambda p: create(config, p), trained), frozen
+  return jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), tree,
+                      mesh_lib.shardings(mesh, tree))
+
+
+def compiled(config, parts, mesh):
+  """The step of `make_step` as jax.jit function on a mesh, which takes the state's memory over."""
+  where = mesh_lib.shardings(mesh, shapes(config, parts, mesh)[0])
+  return jax.jit(make_step(config, parts), donate_argnums=0,
+                 out_shardings=(where, mesh_lib.replicated(mesh)))
+
+
 def gradients(config, parts, params, frozen, batch, numbers, key):
   """Loss, metrics and gradients of a batch, over config.train.accumulate pieces in turn.
 
@@ -50,7 +70,7 @@ def gradients(config, parts, params, frozen, batch, numbers, key):
   if pieces == 1:
     (loss, metrics), grads = grad(params, batch, key)
     return loss, metrics, grads
-  batch = jax.tree.map(lambda x: rearrange(x, '(a b) ... -> a b ...', a=pieces), batch)
+  batch = jax.tree.map(lambda x: rearrange(x, '(b a) ... -> a b ...', a=pieces), batch)
 
   def add(total, i):
     piece = jax.tree.map(lambda x: x[i], batch)

@@ -6,13 +6,16 @@ import pathlib
 from typing import NamedTuple
 
 import jax
+import numpy as np
 
 from svdjax import checkpoint, handoff, preview, saving, state as state_lib
+from svdjax.convert import lora
+from svdjax.core import distributed, mesh as mesh_lib
+from svdjax.core.distributed import say
 from svdjax.core.environment import environment
 from svdjax.core.errors import BadInput
-from svdjax.core.faults import say
 from svdjax.core.ledger import Ledger
-from svdjax.core.log import Log
+from svdjax.core.log import Log, NoLog
 from svdjax.core.overview import parameter_overview
 from svdjax.core.params import select
 from svdjax.core.progress import Progress
@@ -21,7 +24,7 @@ from svdjax.core.stop import Stop
 from svdjax.inputs import encoded, pipeline
 from svdjax.models.tokenizer import Tokenizer
 from svdjax.tasks import parts as parts_lib
-from svdjax.validate import check_config, check_memory
+from svdjax.validate import check_config, check_memory, check_mesh
 
 
 def tokenizer_for(config, workdir):
@@ -32,19 +35,25 @@ def tokenizer_for(config, workdir):
   """
   if 'clip_text' not in config.model:
     return None
+  assets = pathlib.Path(workdir) / 'assets'
+  if distributed.first():
+    _write_tokenizer(config, workdir, assets)
+  distributed.meet('tokenizer')
+  return Tokenizer.load(assets)
+
+
+def _write_tokenizer(config, workdir, assets):
   for source in handoff.sources(config.init_from):
     checkpoint.copy_assets(source, workdir)
-  assets = pathlib.Path(workdir) / 'assets'
   if not (assets / 'vocab.json').is_file():
     if config.task != 'contrastive':
       raise BadInput(f'init_from {config.init_from} brings no tokenizer (assets/vocab.json): name the '
                      'workdir of the CLIP stage too')
     Tokenizer.train(pipeline.captions(config.data), config.model.clip_text.vocab,
                     config.model.clip_text.context).save(assets)
-  return Tokenizer.load(assets)
 
 
-def initial_state(config, parts, workdir):
+def initial_state(config, parts, workdir, mesh):
   """A fresh or handed-over state and the frozen parameters, which are stored in the workdir.
 
   Returns:
@@ -54,20 +63,20 @@ def initial_state(config, parts, workdir):
   say(start.report)
   trained, frozen = select(start.params, tuple(config.train.trainable))
   if frozen:
-    checkpoint.save_params(pathlib.Path(workdir) / 'frozen', frozen)
-  return jax.jit(lambda p: state_lib.create(config, p))(trained), frozen
+    checkpoint.save_params(pathlib.Path(workdir) / 'frozen', jax.tree.map(np.asarray, frozen))
+  where = mesh_lib.shardings(mesh, state_lib.shapes(config, parts, mesh)[0])
+  trained = mesh_lib.place(trained, where.params)
+  return jax.jit(lambda p: state_lib.create(config, p), out_shardings=where)(trained), frozen
 
 
-def restored_state(config, parts, workdir, saved):
+def restored_state(config, parts, workdir, saved, mesh):
   """The latest saved state, its frozen parameters and where the data was.
 
   Returns:
     (State, frozen {name: array}, data position).
   """
   frozen = checkpoint.load_frozen(workdir)
-  trained, _ = select(parts.shapes, tuple(config.train.trainable))
-  like = jax.eval_shape(lambda p: state_lib.create(config, p), trained)
-  state, data = saved.restore(like)
+  state, data = saved.restore(state_lib.shapes(config, parts, mesh)[0])
   return state, frozen, data
 
 
@@ -88,6 +97,7 @@ class Run(NamedTuple):
   state: state_lib.State
   frozen: dict
   data: dict  # where the data was, and how many steps were skipped
+  mesh: jax.sharding.Mesh
 
 
 def prepare(config, workdir, ledger):
@@ -97,6 +107,8 @@ def prepare(config, workdir, ledger):
   over as they are.
   """
   check_config(config)
+  mesh = mesh_lib.make(config.mesh)
+  check_mesh(config, mesh)
   handoff.require_sources(config, workdir)
   checkpoint.make_workdir(workdir)
   handoff.adopt(config, workdir)
@@ -112,24 +124,25 @@ def prepare(config, workdir, ledger):
     config.model.vae.scale = handoff.latent_scale(config, parts, workdir, batch)
     parts = parts_lib.build(config.model)
   checkpoint.write_config(workdir, config)
-  (workdir / 'environment.json').write_text(json.dumps(environment(), indent=2))
+  if distributed.first():
+    (workdir / 'environment.json').write_text(json.dumps(environment(), indent=2))
   saved = saving.Checkpoints(workdir, config.checkpoint.keep)
   if saved.latest_step() is None:
-    state, frozen = initial_state(config, parts, workdir)
+    state, frozen = initial_state(config, parts, workdir, mesh)
     data = {'next_index': 0}
   else:
     ledger.to('restore')
-    state, frozen, data = restored_state(config, parts, workdir, saved)
+    state, frozen, data = restored_state(config, parts, workdir, saved, mesh)
     say(f'resuming {workdir} at step {int(state.step)}')
     ledger.to('init')
-  # Committed to a device from the start: a step that changed this would be compiled twice.
-  state = jax.device_put(state, jax.local_devices()[0])
+  # Placed from the start: a step that changed this would be compiled twice.
+  state = mesh_lib.place(state, mesh_lib.shardings(mesh, state))
   if config.data.latents:
     frozen = jax.device_get(frozen)  # for previews alone
     clips.check_networks(handoff.encoder_digests(frozen))
   else:
-    frozen = jax.device_put(frozen, jax.local_devices()[0])
-  return Run(parts, tokenizer, clips, saved, state, frozen, data)
+    frozen = mesh_lib.place(frozen, mesh_lib.shardings(mesh, frozen))
+  return Run(parts, tokenizer, clips, saved, state, frozen, data, mesh)
 
 
 def train(config, workdir, began=None):
@@ -148,20 +161,24 @@ def train(config, workdir, began=None):
     Stopped: it cannot go on: nothing can be saved, or steps are not finite.
   """
   workdir = pathlib.Path(workdir)
-  with Stop() as stop, contextlib.closing(Ledger(workdir, began)) as ledger:
+  with Stop() as stop, contextlib.closing(
+      Ledger(workdir, began, distributed.first())) as ledger:
     run = prepare(config, workdir, ledger)
     start = int(run.state.step)
     if start >= config.train.steps:
       say(f'{workdir} has finished its {config.train.steps} steps')
       return {}
     say(parameter_overview(run.state.params | run.frozen, set(run.state.params)))
-    step_fn = jax.jit(state_lib.make_step(config, run.parts), donate_argnums=0)
-    check_memory(config, step_fn, run.state, run.frozen,
+    step_fn = state_lib.compiled(config, run.parts, run.mesh)
+    check_memory(config, run.parts, run.state, run.frozen, run.mesh,
                  run.clips.like(config.train.batch_size) if config.data.latents else None)
-    with contextlib.closing(Log(workdir)) as log, Progress(
-        config.train.steps, start, workdir.name) as bar:
+    log = Log(workdir) if distributed.first() else NoLog()
+    with contextlib.closing(log), Progress(
+        config.train.steps, start, workdir.name) as bar, jax.set_mesh(run.mesh):
       row = _loop(config, run, step_fn, log, bar, stop, ledger)
     run.saved.close()
+    if 'lora' in config.model and distributed.first():
+      lora.export(workdir)
   if skipped := run.clips.skipped:
     say(f'{len(skipped)} records gave no clip and were passed over: '
         f'{"; ".join(list(skipped.values())[:3])}')
@@ -170,10 +187,10 @@ def train(config, workdir, began=None):
 
 def _loop(config, run, step_fn, log, bar, stop, ledger):
   """Save and evaluate before stepping, so that a step number always names one state."""
-  state, last, row = run.state, config.train.steps, {}
+  state, last, clips, row = run.state, config.train.steps, config.train.batch_size, {}
   start, skips = int(state.step), Skips(run.saved.faults, run.data.get('skipped_steps', 0))
-  batches = pipeline.batches(run.clips, config.train.batch_size, run.data['next_index'],
-                             config.data.threads)
+  batches = pipeline.batches(run.clips, clips, run.data['next_index'],
+                             config.data.threads, own := mesh_lib.rows(run.mesh, clips))
 
   def save(needed):
     ledger.to('save')
@@ -198,7 +215,7 @@ def _loop(config, run, step_fn, log, bar, stop, ledger):
       return row
     ledger.to('data')
     try:
-      batch = next(batches)
+      batch = mesh_lib.global_batch(run.mesh, next(batches), clips, own)
     except BadInput:  # too many damaged records
       save(needed=True)
       raise
@@ -210,7 +227,8 @@ def _loop(config, run, step_fn, log, bar, stop, ledger):
       row = fetch(metrics)
       skips.settle()
       log.write_scalars(step + 1, row | {'skipped_steps': skips.total} | _pace(ledger))
-    bar.update(step + 1, {'loss': row['loss']})
+    if distributed.first():
+      bar.update(step + 1, {'loss': row['loss']})
     ledger.tick(step + 1)
 
 

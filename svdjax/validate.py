@@ -3,14 +3,15 @@
 import jax
 import jax.numpy as jnp
 
+from svdjax.core import mesh as mesh_lib, share
 from svdjax.core.errors import BadInput
-from svdjax.core.memory import available_bytes, peak_bytes
+from svdjax.core.memory import available_bytes, peak_bytes, peak_of
 from svdjax.diffusion import precondition
 from svdjax import generate, state
-from svdjax.generate import check_size
+from svdjax.generate import check_frames, check_size
 from svdjax.models.remat import POLICIES
 from svdjax.models.temporal import MIXERS
-from svdjax.tasks import LOSSES
+from svdjax.tasks import LOSSES, conditioning
 
 
 def check_config(config):
@@ -42,12 +43,43 @@ def check_config(config):
   if 'diffusion' in config:
     _check_name('diffusion.precondition', config.diffusion.precondition,
                 precondition.PRECONDITIONS)
+    _check_name('conditioning.context', config.conditioning.context, conditioning.CONTEXTS)
+    _check_name('conditioning.concat', config.conditioning.concat, ('', *conditioning.CONCATS))
+    check_frames(config, config.data.frames)
   if 'unet' in config.model:
     _check_name('model.unet.temporal', config.model.unet.temporal, MIXERS)
     _check_name('model.unet.remat', config.model.unet.remat, POLICIES)
     _check_name('model.unet.norm_eps', config.model.unet.norm_eps, ('sgm', 'diffusers'))
   if 'vae' in config.model:
     check_size(config, config.data.height, config.data.width)
+  check_split(config)
+
+
+def check_split(config):
+  """Raises BadInput unless frames and latents can be shared by config.mesh.frame devices."""
+  parts, d = config.mesh.frame, config.data
+  if parts == 1:
+    return
+  if config.task == 'contrastive':
+    raise BadInput(f'config.mesh.frame is {parts} and a contrastive stage sees one frame of a clip: '
+                   'set it to 1')
+  if d.frames % parts:
+    raise BadInput(f'config.data.frames {d.frames} is not divisible by config.mesh.frame {parts}: '
+                   'change one of them')
+  unit = 2 ** (len(config.model.vae.channels) - 1)
+  deepest = unit * (2 ** (len(config.model.unet.channels) - 1) if 'unet' in config.model else 1)
+  latents = d.height // deepest * (d.width // deepest)
+  if latents % parts:
+    raise BadInput(f'the smallest feature map of {d.height}x{d.width} pixels has {latents} '
+                   f'positions, which config.mesh.frame {parts} does not divide: change one of them')
+
+
+def check_mesh(config, mesh):
+  """Raises BadInput unless the clips of each piece of a batch can be spread over the mesh."""
+  pieces = config.train.accumulate
+  name = 'config.train.batch_size' + (f' / accumulate {pieces}' if pieces > 1 else '')
+  mesh_lib.check_clips(config.train.batch_size // pieces,
+                       mesh.shape['data'] * mesh.shape['fsdp'], name)
 
 
 def _check_name(field, value, known):
@@ -62,18 +94,23 @@ def abstract_batch(config):
   batch = {'video': shape((b, d.frames, d.height, d.width, 3), jnp.uint8),
            'fps': shape((b,), jnp.float32), 'motion': shape((b,), jnp.float32),
            'index': shape((b,), jnp.int32)}
+  if 'views' in d and d.views == 'orbit':
+    batch['elevation'] = shape((b,), jnp.float32)
   if 'clip_text' in config.model:
     batch['tokens'] = shape((b, config.model.clip_text.context), jnp.int32)
   return batch
 
 
-def check_memory(config, step, initial, frozen, batch=None):
+def check_memory(config, parts, initial, frozen, mesh, batch=None):
   """Raises BadInput if the training step is predicted not to fit in memory, with the numbers.
 
   `batch` is one like those of training, by default the shapes of `abstract_batch`.
   """
-  predicted = peak_bytes(step, initial, frozen, batch or abstract_batch(config),
-                         state.numbers_at(config, 0))
+  jaxpr = share.trace(state.make_step(config, parts), dict(mesh.shape), initial, frozen,
+                      batch or abstract_batch(config), state.numbers_at(config, 0))
+  predicted = peak_of(jaxpr, share.of_values((initial.params, frozen), dict(mesh.shape)))
+  if mesh.devices.flat[0].platform == 'cpu':  # devices of a host share its memory
+    predicted *= len(mesh.local_devices)
   require(predicted, f'a training step with batch_size {config.train.batch_size} and '
           f'{config.data.frames} frames of {config.data.height}x{config.data.width}',
           'lower config.train.batch_size or config.data.frames, raise config.train.accumulate, '

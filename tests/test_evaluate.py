@@ -34,14 +34,30 @@ def test_every_figure_has_its_seeds_and_what_is_trivial(
   got = report(workdir_of(name), toy, tmp_path, '--seeds', str(seeds))
   assert (got['seeds'], got['clips'], got['step']) == (seeds, 2, 3)
   anonymous = lambda name: re.sub(r'\d+$', 'N', name)
-  assert {f['name']: {anonymous(b) for b in f['baselines']} for f in got['figures']} == expected
-  for figure in got['figures']:
+  figures = {f['name']: f for f in got['figures']}
+  assert len(figures) == len(got['figures'])
+  assert {n: {anonymous(b) for b in figures[n]['baselines']} for n in expected} == expected
+  for figure in (figures[n] for n in expected):
     values = figure['values']
     assert len(values) == seeds
     assert figure['mean'] == pytest.approx(np.mean(values))
     assert figure['spread'] == pytest.approx(max(values) - min(values))
   printed = capsys.readouterr().out
   assert all(name in printed for name in expected)
+
+
+def test_a_model_of_videos_is_measured_beside_the_true_clips(workdir_of, toy, tmp_path):
+  page = tmp_path / 'page.html'
+  got = report(workdir_of('i2v_14f,base'), toy, tmp_path, '--seeds', '1', '--clip',
+               str(workdir_of('clip')), '--page', str(page), '--strip', str(tmp_path / 'x.png'))
+  figures = {f['name']: f for f in got['figures']}
+  for name in ('motion magnitude', 'flicker (warp error)', 'frame consistency (CLIP)', 'CLIPSIM'):
+    assert set(figures[name]['baselines']) == {'real'}
+  assert {'SSIM', 'CLIP-S', 'first-frame SSIM'} <= set(figures)
+  told = got['measured']
+  assert told['frames'] == 3 and told['resolution'] == '16x24'
+  assert len(told['extractors']['CLIP']['sha256']) == 64
+  assert 'data:image/png;base64,' in page.read_text() and (tmp_path / 'x.png').is_file()
 
 
 def test_chance_is_one_in_as_many_as_there_are(workdir_of, toy, tmp_path):

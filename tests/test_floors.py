@@ -18,12 +18,15 @@ FLOORS = [
     ['core'],
     ['models', 'diffusion', 'inputs'],
     ['tasks', 'metrics', 'presets'],
+    ['request', 'margins'],
     ['optim'],
     ['state'],
     ['checkpoint', 'generate'],
-    ['handoff', 'preview', 'validate', 'convert', 'annotate', 'saving', 'sampling', 'features'],
-    ['train', 'sample', 'evaluate', 'measure', 'plan', 'encoding'],
-    ['main', 'demo', 'goodput', 'encode'],
+    ['handoff', 'preview', 'validate', 'convert', 'annotate', 'saving', 'sampling', 'features',
+     'interpolate', 'chain', 'exhibit'],
+    ['train', 'sample', 'evaluate', 'measure', 'encoding'],
+    ['main', 'demo', 'goodput', 'encode', 'produce'],
+    ['plan'],
 ]
 FLOOR = {place: i for i, places in enumerate(FLOORS) for place in places}
 EXTRAS = {'data.curation.beam': 'apache_beam'}  # modules that need a package of an extra

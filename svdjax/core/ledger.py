@@ -33,10 +33,12 @@ class Ledger:
   Args:
     workdir: folder; goodput.jsonl in it is continued.
     began: when the run began, seconds since the epoch; the time until now counts as 'init'.
+    written: whether there is a file; of several processes, one writes it.
   """
 
-  def __init__(self, workdir, began=None):
+  def __init__(self, workdir, began=None, written=True):
     self._path, now = pathlib.Path(workdir) / NAME, time.time()
+    self._written = written
     self._began = now if began is None else min(began, now)
     self._clock = time.monotonic() - (now - self._began)  # monotonic time at which the run began
     self._run = f'{self._began:.3f}-{os.getpid()}'
@@ -70,7 +72,8 @@ class Ledger:
            'step': step, 'seconds': {k: round(s, 4) for k, s in self._row.items() if s}}
     self._marked = self._since
     try:
-      jsonl.append(self._path, row)
+      if self._written:
+        jsonl.append(self._path, row)
     except OSError:
       return
     self._row, self._step = collections.Counter(), step

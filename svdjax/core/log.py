@@ -133,6 +133,23 @@ class Log:
     jsonl.append_bytes(self._events, data)
 
 
+class NoLog:
+  """The log of processes other than the first: takes all that a Log takes and writes nothing."""
+
+  def write_scalars(self, *_):
+    """Does nothing, as all methods."""
+
+  write_images = write_videos = write_texts = write_hparams = write_scalars
+
+  def flush(self, timeout=60.):
+    """Everything is written: there is nothing."""
+    del timeout
+    return True
+
+  def close(self):
+    """Does nothing."""
+
+
 def _copy(array):
   return array.copy() if isinstance(array, np.ndarray) else array
 

@@ -1,10 +1,10 @@
 """Predicted memory of a function before it is compiled."""
 
 import collections
+import math
 import pathlib
 
 import jax
-import numpy as np
 
 # What these read and give lies in memory. Of other values, those do that are no larger than the
 # stored ones they are computed from; the rest is fused into its readers.
@@ -16,7 +16,7 @@ VIEWS = ('reshape', 'transpose', 'squeeze', 'expand_dims')
 
 def available_bytes():
   """Memory of an accelerator, on CPU what the system has free, None where neither is known."""
-  stats = jax.devices()[0].memory_stats()
+  stats = jax.local_devices()[0].memory_stats()
   if stats and 'bytes_limit' in stats:
     return stats['bytes_limit']
   meminfo = pathlib.Path('/proc/meminfo')
@@ -26,24 +26,28 @@ def available_bytes():
   return int(fields['MemAvailable'].split()[0]) * 1024
 
 
+def nbytes(aval):
+  """Bytes of an array of a trace; random keys and the like count nothing."""
+  plain = hasattr(aval, 'shape') and not jax.dtypes.issubdtype(aval.dtype, jax.dtypes.extended)
+  return math.prod(aval.shape) * aval.dtype.itemsize if plain else 0
+
+
 class _Value:
   """An array of the trace, the stored ones it is read from, and the last operation to read it."""
 
-  def __init__(self, variable):
-    aval = variable.aval
-    plain = hasattr(aval, 'shape') and not jax.dtypes.issubdtype(aval.dtype, jax.dtypes.extended)
-    self.bytes = int(np.prod(aval.shape, dtype=np.int64)) * aval.dtype.itemsize if plain else 0
+  def __init__(self, variable, size):
+    self.bytes = size(variable.aval)
     self.stored, self.sources, self.last = False, frozenset(), -1
 
 
-def _size(values):
+def _total(values):
   return sum(value.bytes for value in values)
 
 
-def _flatten(jaxpr, values, operations):
+def _flatten(jaxpr, values, operations, size):
   """Lists (name, inputs, outputs, bytes inside), with those of called functions in their place."""
-  find = lambda v: _Value(v) if isinstance(v, jax.extend.core.Literal) else values[v]
-  values.update({v: _Value(v) for v in jaxpr.constvars})
+  find = lambda v: _Value(v, size) if isinstance(v, jax.extend.core.Literal) else values[v]
+  values.update({v: _Value(v, size) for v in jaxpr.constvars})
   for equation in jaxpr.eqns:
     name, inputs = equation.primitive.name, [find(v) for v in equation.invars]
     inner = equation.params.get('jaxpr', equation.params.get('call_jaxpr'))
@@ -51,11 +55,12 @@ def _flatten(jaxpr, values, operations):
       outputs = inputs[:1]
     elif inner is not None and name not in LOOPS:
       inner = getattr(inner, 'jaxpr', inner)
-      outputs = _flatten(inner, dict(zip(inner.invars, inputs)), operations)
+      outputs = _flatten(inner, dict(zip(inner.invars, inputs)), operations, size)
     else:
-      outputs = [_Value(v) for v in equation.outvars]
+      outputs = [_Value(v, size) for v in equation.outvars]
       bodies = [inner, equation.params.get('body_jaxpr'), *equation.params.get('branches', ())]
-      inside = [_peak(b.jaxpr) - _size(map(_Value, b.jaxpr.invars)) for b in bodies if b]
+      inside = [_peak(b.jaxpr, size) - sum(size(v.aval) for v in b.jaxpr.invars)
+                for b in bodies if b]
       operations.append((name, inputs, outputs, max(inside, default=0)))
     values.update(zip(equation.outvars, outputs))
   return [find(v) for v in jaxpr.outvars]
@@ -69,26 +74,26 @@ def _store(operations):
   for i, (_, inputs, outputs, _) in enumerate(operations):
     sources = frozenset().union(*(v.sources for v in inputs))
     for value in outputs:
-      value.stored |= 0 < value.bytes <= _size(sources)
+      value.stored |= 0 < value.bytes <= _total(sources)
       value.sources = frozenset([value]) if value.stored else sources
     if any(v.stored for v in outputs):
       for value in (*sources, *outputs):
         value.last = i
 
 
-def _peak(jaxpr):
+def _peak(jaxpr, size):
   """Largest sum of the arguments, which stay, and of the stored values that are still read."""
-  arguments, operations = [_Value(v) for v in jaxpr.invars], []
-  results = _flatten(jaxpr, dict(zip(jaxpr.invars, arguments)), operations)
+  arguments, operations = [_Value(v, size) for v in jaxpr.invars], []
+  results = _flatten(jaxpr, dict(zip(jaxpr.invars, arguments)), operations, size)
   _store(operations)
   for value in (source for result in results for source in result.sources):
     value.last = len(operations)
   done = collections.Counter()
   for value in {v for _, _, outputs, _ in operations for v in outputs if v.stored}:
     done[value.last] += value.bytes
-  peak = total = _size(arguments)
+  peak = total = _total(arguments)
   for i, (name, _, outputs, inside) in enumerate(operations):
-    made = _size(v for v in outputs if v.stored)
+    made = _total(v for v in outputs if v.stored)
     in_place = 0 if name in STORED else done[i]
     peak = max(peak, total + made - in_place + inside)
     total += made - done[i]
@@ -106,4 +111,9 @@ def peak_bytes(function, *args):
     function: anything jax can trace.
     *args: arrays or ShapeDtypeStructs.
   """
-  return _peak(jax.make_jaxpr(function)(*args).jaxpr)
+  return peak_of(jax.make_jaxpr(function)(*args).jaxpr)
+
+
+def peak_of(jaxpr, size=nbytes):
+  """As `peak_bytes`, of a trace; `size(aval)` is what a value takes, e.g. of one chip of many."""
+  return _peak(jaxpr, size)

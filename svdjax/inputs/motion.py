@@ -76,11 +76,15 @@ def grey_motion(first, second, seconds):
 
 
 def _grey(frame):
-  """uint8 [h w 3] -> uint8 [h w], long side 256: small frames are enlarged, flow needs it."""
+  return cv2.cvtColor(for_flow(frame), cv2.COLOR_RGB2GRAY)
+
+
+def for_flow(frame):
+  """uint8 [h w 3] -> the same with a long side of 256: small frames are enlarged, flow needs it."""
   scale = _LONG_SIDE / max(frame.shape[:2])
   size = [max(16, round(n * scale)) for n in frame.shape[1::-1]]
   method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-  return cv2.resize(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), size, interpolation=method)
+  return cv2.resize(frame, size, interpolation=method)
 
 
 def motion_bucket(score):

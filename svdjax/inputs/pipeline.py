@@ -14,8 +14,9 @@ import grain
 import numpy as np
 
 from svdjax.core.errors import BadInput
-from svdjax.inputs import motion, record, video
+from svdjax.inputs import motion, orbit, record, selection, video
 
+ENDLESS = 2 ** 48  # clips of a run: more than any reads, and an index that grain can hold
 MAX_SKIPS = 100  # records in a row that give no clip before the data is called unusable
 
 
@@ -54,9 +55,14 @@ class Clips:
       the share data.max_damaged are damaged (one always may be).
   """
 
+  schema = None  # of the records; record.features by default
+
   def __init__(self, data, split, seed, tokenize=None, folder=None):
     self.data, self.seed, self.tokenize = data, seed, tokenize
     self.source = records(folder or data.source, split)
+    if 'camera' in data:
+      self.source = selection.filmed(self.source, data.camera, f'data folder {data.source}',
+                                     self.schema)
     self.cache, self.lock, self.skipped, self.damaged = {}, threading.Lock(), {}, set()
 
   def __len__(self):
@@ -64,6 +70,8 @@ class Clips:
 
   def slowest(self):
     """The lowest of the frame rates at which the first usable record is long enough."""
+    if 'views' in self.data:
+      return self.data.fps[0]
     return min(self._fitting(self._decoded(int(self.clip(0, 0)['index']))[0]))
 
   def _fitting(self, entry):
@@ -112,6 +120,8 @@ class Clips:
                      'again, or raise config.data.max_damaged')
 
   def _cut(self, index, rng):
+    if 'views' in self.data:
+      return self._around(index, rng)
     data = self.data
     entry, frames = self._decoded(index)
     seconds, fits = self._seconds(entry), self._fitting(entry)
@@ -125,6 +135,15 @@ class Clips:
     return {'index': np.int64(index), 'fps': np.float32(fps - 1.),
             'motion': np.float32(motion.motion_bucket(entry['motion']))
             } | self._content(entry, frames, chosen, rng)
+
+  def _around(self, index, rng):
+    """Views of an object from a clip that goes around it, see `inputs.orbit`."""
+    data = self.data
+    entry, frames = self._decoded(index)
+    chosen, elevation = orbit.views(entry, data.frames, data.views == 'orbit', rng)
+    clip = {'index': np.int64(index), 'fps': np.float32(data.fps[0] - 1.),
+            'motion': np.float32(127.)} | self._content(entry, frames, chosen, rng)
+    return clip if elevation is None else clip | {'elevation': np.float32(elevation)}
 
   def _content(self, entry, frames, chosen, rng):
     """What a model is shown and told of the chosen frames of a record."""
@@ -171,7 +190,7 @@ class Clips:
     return entry, frames
 
 
-def batches(clips, batch_size, step=0, threads=2):
+def batches(clips, batch_size, step=0, threads=2, rows=None):
   """An endless iterator of batches from `step` on; clips are visited once an epoch, shuffled.
 
   Args:
@@ -179,6 +198,7 @@ def batches(clips, batch_size, step=0, threads=2):
     batch_size: clips in a batch.
     step: how many batches to leave out at the start.
     threads: decoding threads; they do not change what comes out.
+    rows: of each batch, those that this process reads, in this order; None reads all.
 
   Returns:
     An iterator of {field: array with a leading batch axis}.
@@ -186,9 +206,12 @@ def batches(clips, batch_size, step=0, threads=2):
   with warnings.catch_warnings():
     warnings.simplefilter('ignore')
     order = grain.MapDataset.range(len(clips)).seed(clips.seed).shuffle().repeat()
-    drawn = order.map_with_index(lambda draw, index: clips.clip(int(index), draw))
+    rows = range(batch_size) if rows is None else rows
+    at = lambda i: i // len(rows) * batch_size + rows[i % len(rows)]
+    drawn = grain.MapDataset.range(ENDLESS).map(
+        lambda i: clips.clip(int(order[at(int(i))]), at(int(i))))
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
-    iterator = iter(drawn.batch(batch_size).to_iter_dataset(options))
+    iterator = iter(drawn.batch(len(rows)).to_iter_dataset(options))
   iterator.set_state({'next_index': step})
   return iterator
 

@@ -6,7 +6,8 @@ import math
 import cv2
 import numpy as np
 
-_LONG_SIDE = 256
+from svdjax.inputs import motion
+
 _ROUNDS = 10  # of reweighting
 _SPREAD = 0.002  # flow that counts as agreeing, in frame diagonals
 _LEAST = 0.01  # displacement at the frame's edge that is a move, in diagonals a clip
@@ -29,13 +30,6 @@ class GlobalMotion:
   pan: tuple
   zoom: float
   shared: float
-
-
-def _grey(frame):
-  scale = _LONG_SIDE / max(frame.shape[:2])
-  size = [max(16, round(n * scale)) for n in frame.shape[1::-1]]
-  method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-  return cv2.resize(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), size, interpolation=method)
 
 
 def _fit(before, after):
@@ -74,7 +68,7 @@ def measure(frames):
   Returns:
     A GlobalMotion.
   """
-  grey = [_grey(f) for f in frames]
+  grey = [cv2.cvtColor(motion.for_flow(f), cv2.COLOR_RGB2GRAY) for f in frames]
   steps = np.array([_fit(a, b) for a, b in zip(grey, grey[1:])])
   pan_x, pan_y, zoom = 0., 0., 1.
   for x, y, growth, _ in steps:  # a displacement is magnified by the zooms that follow it

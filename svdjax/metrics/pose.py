@@ -124,6 +124,27 @@ def pose_error(readings, azimuth, elevation):
           'found': float(found.mean())}
 
 
+def azimuth_errors(made, true, truths, world):
+  """How far made views of turntables are from the true ones, both read with the same reader.
+
+  Args:
+    made, true: uint8 [b t h w 3]; the first view is given and left out.
+    truths: for each clip, its truth with 'shape', 'color' and 'second_color'.
+    world: a segment.World that tells the solids.
+
+  Returns:
+    [b] mean errors in degrees, 0 to 180, chance 90; what is not seen in a made view counts as chance.
+  """
+  errors = []
+  for clip, wanted, facts in zip(made, true, truths, strict=True):
+    reader = PoseReader(world, facts['shape'], (facts['color'], facts['second_color']))
+    read = lambda frames: np.stack([reader.read(f) for f in frames[1:]])
+    got, azimuth = read(clip), read(wanted)[:, 0]
+    seen = np.isfinite(azimuth)
+    errors.append(pose_error(got[seen], azimuth[seen], 0.)['azimuth'] if seen.any() else np.nan)
+  return np.array(errors)
+
+
 def still_view_error(azimuth):
   """The azimuth error of copying the first view: what a turntable must beat."""
   azimuth = np.asarray(azimuth)

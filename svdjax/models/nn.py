@@ -13,6 +13,8 @@ from jax import lax
 import jax.numpy as jnp
 import numpy as np
 
+from svdjax.core import mesh
+
 
 class Keys:
   """A stream of random generators for the layers of a network, one for each tensor.
@@ -106,7 +108,7 @@ class Linear(nnx.Module):
 
   def __call__(self, x):
     # One row a position: XLA's CPU gradient of a product over several axes is up to 3 times slower.
-    y = x.reshape(-1, x.shape[-1]) @ self.kernel[...].astype(x.dtype)
+    y = x.reshape(-1, x.shape[-1]) @ mesh.weight(self.kernel[...], x.dtype)
     y = y if self.bias is None else y + along_last(self.bias[...], y)
     return y.reshape(x.shape[:-1] + y.shape[-1:])
 
@@ -123,7 +125,7 @@ class Conv(nnx.Module):
 
   def __call__(self, x):
     y = lax.conv_general_dilated(
-        x, self.kernel[...].astype(x.dtype), (self.stride,) * 2, self.padding,
+        x, mesh.weight(self.kernel[...], x.dtype), (self.stride,) * 2, self.padding,
         dimension_numbers=('NHWC', 'HWIO', 'NHWC'))
     return y + along_last(self.bias[...], y)
 
@@ -141,7 +143,7 @@ class TemporalConv(nnx.Module):
 
   def __call__(self, x):
     y = lax.conv_general_dilated(
-        x, self.kernel[...].astype(x.dtype)[:, None], (1, 1), ((1, 1), (0, 0)),
+        x, mesh.weight(self.kernel[...], x.dtype)[:, None], (1, 1), ((1, 1), (0, 0)),
         dimension_numbers=('NHWC', 'HWIO', 'NHWC'))
     return y + along_last(self.bias[...], y)
 
@@ -150,7 +152,8 @@ class GroupNorm(nnx.Module):
   """[n ... c] -> the same, normalised over all axes but n within each group of channels.
 
   Given [(b t) h w c] frames are independent; given [b t h w c] statistics are joint over t, as in
-  SVD's temporal blocks. fp32 statistics, folded into one scale and one shift.
+  SVD's temporal blocks. fp32 statistics, folded into one scale and one shift. `average` joins
+  statistics [n ...] of entries that are parts of one clip (core/split).
   """
 
   def __init__(self, channels, eps, groups=32, *, rngs):
@@ -158,13 +161,13 @@ class GroupNorm(nnx.Module):
     self.scale, self.bias = nnx.Param(jnp.ones(channels)), nnx.Param(jnp.zeros(channels))
     self.eps, self.groups = eps, groups
 
-  def __call__(self, x):
+  def __call__(self, x, average=lambda a: a):
     n, c = x.shape[0], x.shape[-1]
     flat = x.astype(jnp.float32).reshape(n, -1, c)
     # Channels first, then groups: reductions along one axis of memory. The variance of a group is
     # the mean variance of its channels plus the variance of their means.
-    mean = flat.mean(1, keepdims=True)
-    variance = jnp.square(flat - mean).mean(1)
+    mean = average(flat.mean(1, keepdims=True))
+    variance = average(jnp.square(flat - mean).mean(1))
     of_group = lambda a: a.reshape(n, self.groups, c // self.groups)
     to_channels = lambda a: jnp.broadcast_to(
         a, (n, self.groups, c // self.groups)).reshape(n, c)

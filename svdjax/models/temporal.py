@@ -10,6 +10,7 @@ from flax import nnx
 import jax
 import jax.numpy as jnp
 
+from svdjax.core import split
 from svdjax.models.attention import Attention, FeedForward
 from svdjax.models.nn import GroupNorm, LayerNorm, Linear, MLPEmbedding, TemporalConv, sinusoid
 
@@ -29,10 +30,10 @@ class TemporalResBlock(nnx.Module):
 
   def __call__(self, x, emb=None):
     """x [b t s c], emb [b t e] -> [b t s c]."""
-    y = self.conv1(jax.nn.silu(self.norm1(x)))
+    y = self.conv1(jax.nn.silu(self.norm1(x, split.mean)))
     if self.time_emb_proj is not None:
       y = y + self.time_emb_proj(jax.nn.silu(emb))[:, :, None]
-    return x + self.conv2(jax.nn.silu(self.norm2(y)))
+    return x + self.conv2(jax.nn.silu(self.norm2(y, split.mean)))
 
 
 class TemporalTransformerBlock(nnx.Module):

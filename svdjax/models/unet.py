@@ -7,6 +7,7 @@ from flax import nnx
 import jax
 import jax.numpy as jnp
 
+from svdjax.core import split
 from svdjax.models import nn
 from svdjax.models.blocks import Downsample, ResBlock, TransformerBlock, Upsample
 from svdjax.models.remat import checkpoint
@@ -64,15 +65,15 @@ class SpatioTemporalResBlock(nnx.Module):
     self.time_mixer = make and AlphaBlender(rngs=rngs)
 
   def __call__(self, x, emb, image_only):
-    """x [b t h w i], emb [b t e], image_only [b t] or None -> [b t h w o]."""
+    """x [g t h w i], emb [b t e], image_only [g t] or None -> [g t h w o] (core/split)."""
     b, t, h, _, _ = x.shape
     y = self.spatial_res_block(rearrange(x, 'b t h w c -> (b t) h w c'),
-                               rearrange(emb, 'b t e -> (b t) e'))
+                               rearrange(split.frames(emb), 'b t e -> (b t) e'))
     if self.temporal_res_block is None:
       return rearrange(y, '(b t) h w c -> b t h w c', b=b)
-    y = rearrange(y, '(b t) h w c -> b t (h w) c', b=b)
-    y = self.time_mixer(y, self.temporal_res_block(y, emb), image_only)
-    return rearrange(y, 'b t (h w) c -> b t h w c', h=h)
+    y = split.to_pixels(rearrange(y, '(b t) h w c -> b t (h w) c', b=b))
+    y = self.time_mixer(y, self.temporal_res_block(y, split.each(emb)), image_only)
+    return rearrange(split.to_frames(y), 'b t (h w) c -> b t h w c', h=h)
 
 
 class SpatioTemporalTransformer(nnx.Module):
@@ -90,15 +91,16 @@ class SpatioTemporalTransformer(nnx.Module):
     self.proj_out = nn.Linear(dim, dim, zero=True, rngs=rngs)
 
   def __call__(self, x, context, temporal_context, image_only):
-    """x [b t h w c]; context [b k e] or [b t k e]; temporal_context [b k e] -> [b t h w c]."""
-    b, t, h, _, _ = x.shape
+    """x [g t h w c]; context [g k e] or [g t k e]; temporal_context [g k e] -> [g t h w c]."""
+    b, _, h, _, _ = x.shape
     y = self.norm(rearrange(x, 'b t h w c -> (b t) h w c'))
     y = self.proj_in(rearrange(y, '(b t) h w c -> b t (h w) c', b=b))
     y = self.transformer_blocks[0](y, context)
     if self.temporal_transformer_blocks is not None:
-      position = self.time_pos_embed(t, y.dtype)[None, :, None]
+      y = split.to_pixels(y)
+      position = self.time_pos_embed(y.shape[1], y.dtype)[None, :, None]
       mixed = self.temporal_transformer_blocks[0](y + position, temporal_context)
-      y = self.time_mixer(y, mixed, image_only)
+      y = split.to_frames(self.time_mixer(y, mixed, image_only))
     return x + rearrange(self.proj_out(y), 'b t (h w) c -> b t h w c', h=h)
 
 
@@ -178,6 +180,9 @@ class UNet(nnx.Module):
     emb = self.embed(c_noise, vector, x.shape[1], x.dtype)
     if temporal_context is None:
       temporal_context = context if context.ndim == 3 else context[:, 0]
+    x, image_only = split.frames(x), split.each(image_only)
+    context = split.each(context) if context.ndim == 3 else split.frames(context)
+    temporal_context = split.each(temporal_context)
     run = checkpoint(self.config.remat)
     frames = lambda f, x: rearrange(
         f(rearrange(x, 'b t h w c -> (b t) h w c')), '(b t) h w c -> b t h w c', b=x.shape[0])
@@ -206,7 +211,7 @@ class UNet(nnx.Module):
           x = step(level, j, jnp.concatenate([x, skips.pop()], axis=-1))
         for up in level.upsamplers:
           x = frames(up, x)
-    return frames(lambda x: self.conv_out(jax.nn.silu(self.conv_norm_out(x))), x)
+    return split.whole(frames(lambda x: self.conv_out(jax.nn.silu(self.conv_norm_out(x))), x))
 
 
 def build(config):

@@ -7,6 +7,7 @@ from flax import nnx
 import jax
 import jax.numpy as jnp
 
+from svdjax.core import split
 from svdjax.models import nn
 from svdjax.models.attention import attend
 from svdjax.models.blocks import Downsample, ResBlock, Upsample
@@ -79,8 +80,8 @@ class DecoderResBlock(nnx.Module):
     if self.temporal_res_block is None:
       return x
     h = x.shape[2]
-    x = rearrange(x, 'b t h w c -> b t (h w) c')
-    x = self.time_mixer(self.temporal_res_block(x), x)
+    x = split.to_pixels(rearrange(x, 'b t h w c -> b t (h w) c'))
+    x = split.to_frames(self.time_mixer(self.temporal_res_block(x), x))
     return rearrange(x, 'b t (h w) c -> b t h w c', h=h)
 
 
@@ -156,8 +157,8 @@ class _Decoder(nnx.Module):
     x = per_frame(lambda x: self.conv_out(jax.nn.silu(self.conv_norm_out(x))), x)
     if self.time_conv_out is None:
       return x
-    y = self.time_conv_out(rearrange(x, 'b t h w c -> b t (h w) c'))
-    return rearrange(y, 'b t (h w) c -> b t h w c', h=x.shape[2])
+    y = self.time_conv_out(split.to_pixels(rearrange(x, 'b t h w c -> b t (h w) c')))
+    return rearrange(split.to_frames(y), 'b t (h w) c -> b t h w c', h=x.shape[2])
 
 
 def identity_over_time(channels, rngs):
@@ -196,8 +197,11 @@ def build(config):
 
 def encode(apply, params, video):
   """Posterior mean and log variance of every frame: [b t h w 3] -> two [b t h/8 w/8 z], unscaled."""
+  alone = video.shape[1] == 1  # a conditioning image is not shared
+  video = video if alone else split.frames(video)
   moments = apply(params, rearrange(video, 'b t h w c -> (b t) h w c'), 'encode')
-  return tuple(rearrange(m, '(b t) h w c -> b t h w c', b=video.shape[0]) for m in moments)
+  moments = [rearrange(m, '(b t) h w c -> b t h w c', b=video.shape[0]) for m in moments]
+  return tuple(moments if alone else map(split.whole, moments))
 
 
 def decode(apply, params, latents, chunk=None):
@@ -213,5 +217,6 @@ def decode(apply, params, latents, chunk=None):
   """
   frames = latents.shape[1]
   chunk = chunk or frames
-  parts = [apply(params, latents[:, i:i + chunk], 'decode') for i in range(0, frames, chunk)]
+  parts = [split.whole(apply(params, split.frames(latents[:, i:i + chunk]), 'decode'))
+           for i in range(0, frames, chunk)]
   return jnp.concatenate(parts, axis=1)

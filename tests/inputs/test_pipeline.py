@@ -55,6 +55,14 @@ def test_batches_from_a_step_on_are_the_later_ones(data, step):
   assert_same(first(pipeline.batches(clips, 3, step=step), 6 - step), whole[step:])
 
 
+@pytest.mark.parametrize('rows', [[0], [1, 3], [2, 3]])
+def test_a_process_reads_its_own_rows_of_the_same_batches(data, rows):
+  clips = pipeline.Clips(data, 'train', 0)
+  whole = first(pipeline.batches(clips, 4, step=1), 3)
+  own = first(pipeline.batches(clips, 4, step=1, rows=rows), 3)
+  assert_same([{name: x[rows] for name, x in batch.items()} for batch in whole], own)
+
+
 def test_another_seed_gives_another_order_and_other_windows(data):
   one, other = (first(pipeline.batches(pipeline.Clips(data, 'train', seed), 4), 2)
                 for seed in (0, 1))

@@ -57,6 +57,13 @@ def test_a_copied_view_does_not_turn(world):
   assert pose.still_view_error(facts['azimuth']) == pytest.approx(90)
 
 
+def test_made_views_are_compared_with_the_true_ones(world):
+  frames, facts = draw(0)
+  clips = np.stack([frames, frames[:1].repeat(8, 0), np.full_like(frames, 190)])
+  errors = pose.azimuth_errors(clips, np.stack([frames] * 3), [facts] * 3, world)
+  np.testing.assert_allclose(errors, [0, 90 * 8 / 7, 90], atol=5)
+
+
 def test_nothing_seen_counts_as_chance(world):
   _, facts = draw(0)
   grey = np.full((8, 64, 64, 3), 190, np.uint8)

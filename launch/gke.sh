@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# A training run on TPUs of Google Kubernetes Engine, by xpk (pip install xpk). Settings are
+# environment variables: CLUSTER, ZONE, TYPE (v5litepod-16, v5p-32, v6e-16, …), NAME of the workload,
+# SLICES (1), SPOT=1 for preemptible nodes, IMAGE to build on (python:3.12).
+#
+#   bash launch/gke.sh [--dry-run] create     the cluster
+#   bash launch/gke.sh [--dry-run] doctor     processes, devices, a reduction over all hosts
+#   bash launch/gke.sh [--dry-run] train --config … --workdir … [--config.FIELD=VALUE …]
+#   bash launch/gke.sh [--dry-run] delete     the workload
+#
+# --workdir and the data must be on a volume that the pods mount (`xpk storage attach`). The workload
+# is started again when nodes are taken away, and resumes from --workdir.
+set -euo pipefail
+. "$(dirname "$0")/dry.sh"
+need CLUSTER ZONE
+where=(--cluster="$CLUSTER" --zone="$ZONE")
+workload() {
+  need NAME TYPE
+  run xpk workload create "${where[@]}" --workload="$NAME" --tpu-type="$TYPE" \
+    --num-slices="${SLICES:-1}" --base-docker-image="${IMAGE:-python:3.12}" --script-dir=. \
+    --max-restarts=100 --command="pip install -q -e . 'jax[tpu]' && $1"
+}
+case "${1:-}" in
+  create)
+    need TYPE
+    run xpk cluster create "${where[@]}" --tpu-type="$TYPE" --num-slices="${SLICES:-1}" \
+      ${SPOT:+--spot}
+    ;;
+  doctor) workload 'python launch/doctor.py --distributed' ;;
+  train)
+    shift
+    workload "python -m svdjax.main --distributed $(words "$@")"
+    ;;
+  delete)
+    need NAME
+    run xpk workload delete "${where[@]}" --workload="$NAME"
+    ;;
+  *) usage 2 ;;
+esac

@@ -1,0 +1,65 @@
+"""Launchers print what they would run, and refuse to run half-told."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[2]
+SETTINGS = {'NAME': 'pod', 'ZONE': 'us-east5-a', 'TYPE': 'v5p-32', 'VERSION': 'v2-alpha-tpuv5',
+            'CLUSTER': 'cluster'}
+TRAIN = ('train', '--config', 'experiments/i2v_14f.py', '--workdir=/mnt/my runs/a')
+
+
+def launch(script, *args, env=SETTINGS):
+  return subprocess.run(['bash', f'launch/{script}.sh', '--dry-run', *args], cwd=ROOT, text=True,
+                        env={'PATH': os.environ['PATH']} | env, capture_output=True, check=False)
+
+
+@pytest.mark.parametrize('script, verb, words', [
+    ('tpu', 'create', 'tpu-vm create pod --zone=us-east5-a --accelerator-type=v5p-32'),
+    ('tpu', 'queue', 'queued-resources create pod --node-id=pod'),
+    ('tpu', 'install', 'tpu-vm scp'), ('tpu', 'doctor', 'launch/doctor.py'),
+    ('tpu', 'delete', 'tpu-vm delete pod'), ('gke', 'create', 'xpk cluster create'),
+    ('gke', 'doctor', 'xpk workload create'), ('gke', 'delete', 'xpk workload delete'),
+    ('slurm', 'install', 'pip install'), ('slurm', 'doctor', 'sbatch'),
+    ('gpu', 'doctor', 'launch/doctor.py'), ('gpu', 'install', 'pip install')])
+def test_a_dry_run_prints_the_commands_and_runs_none(script, verb, words):
+  out = launch(script, verb)
+  assert out.returncode == 0, out.stderr
+  assert words in out.stdout
+  assert all(line.startswith('+ ') for line in out.stdout.splitlines())
+
+
+@pytest.mark.parametrize('script', ['tpu', 'gke', 'slurm', 'gpu'])
+def test_training_options_survive_all_shells(script):
+  """Unquoted as often as shells lie between, the options are the ones that were given."""
+  out = launch(script, *TRAIN)
+  text = out.stdout
+  while '\\' in text:
+    text = text.replace('\\\\', '\0').replace('\\', '').replace('\0', '\\')
+  assert '-m svdjax.main' in text and '--workdir=/mnt/my runs/a' in text
+  assert ('--distributed' in text) == (script != 'gpu')
+
+
+@pytest.mark.parametrize('script, missing', [('tpu', 'ZONE'), ('gke', 'CLUSTER')])
+def test_a_missing_setting_is_named(script, missing):
+  out = launch(script, 'create', env={n: x for n, x in SETTINGS.items() if n != missing})
+  assert out.returncode == 2 and f'{missing} is not set' in out.stderr and not out.stdout
+
+
+@pytest.mark.parametrize('script', ['tpu', 'gke', 'slurm', 'gpu'])
+def test_an_unknown_verb_prints_the_page(script):
+  out = launch(script, 'fly')
+  assert out.returncode == 2 and f'bash launch/{script}.sh' in out.stdout
+
+
+def test_the_doctor_sums_over_all_devices():
+  flags = '--xla_force_host_platform_device_count=4'
+  out = subprocess.run([sys.executable, 'launch/doctor.py'], cwd=ROOT, capture_output=True,
+                       text=True, check=False, env=os.environ | {
+                           'XLA_FLAGS': flags, 'PYTHONPATH': str(ROOT)})
+  assert out.returncode == 0, out.stderr
+  assert 'process 0 of 1' in out.stdout and 'a sum over 4 devices is right' in out.stdout
