@@ -4,16 +4,19 @@
       --config.data.source=toy
     python -m svdjax.main --config experiments/autoencoder.py:tiny,temporal \\
       --workdir runs/decoder --config.data.source=toy --config.init_from=runs/autoencoder
+    python -m svdjax.main --config experiments/autoencoder.py:tiny,adversarial \\
+      --workdir runs/decoder_sharp --config.data.source=toy --config.init_from=runs/decoder
 
 `full` is Stable Diffusion's autoencoder; most users convert its weights instead. SVD finetuned the
 decoder for temporal consistency and published neither losses nor iterations (recipe 1.2).
+`adversarial` goes on with a discriminator of clips, as Align your Latents does (section 3.1.1).
 """
 
 from experiments import base, sizes
 
 
 def get_config(arg='full'):
-  scale, variant = base.parse(arg, ('image', 'temporal'))
+  scale, variant = base.parse(arg, ('image', 'temporal', 'adversarial'))
   c = base.get_base(scale)
   c.task = 'autoencoding'
   c.model = sizes.networks(scale, 'vae')
@@ -43,5 +46,16 @@ def get_config(arg='full'):
     c.train.steps = {'full': 50_000, 'small': 2_000, 'tiny': 40}[scale]  # ours
     c.train.batch_size = {'full': 32, 'small': 16, 'tiny': 8}[scale]
     c.optim.lr = {'full': 1e-5, 'small': 1e-4, 'tiny': 1e-3}[scale]
+  if variant == 'adversarial':
+    c.task = 'adversarial'
+    c.handoff.after = 'autoencoder, variant temporal'
+    c.handoff.fresh = ('discriminator/.*',)
+    c.handoff.dropped = ()
+    c.train.trainable = ('vae/decoder/.*', 'discriminator/.*')
+    c.autoencoder.adversarial_weight = 0.1  # ours
+    c.model.discriminator = {
+        'full': dict(channels=(64, 128, 256), groups=32),
+        'small': dict(channels=(64, 128, 256), groups=32),
+        'tiny': dict(channels=(16, 32), groups=8)}[scale]
   c.optim.decay = scale != 'full'
   return c

@@ -110,3 +110,36 @@ def add_diffusion(c, precondition='edm_v', sigma='lognormal', p_mean=-1.2, p_std
   c.conditioning.drop_image = 0.
   c.conditioning.log_cond_aug = (-3., 0.5)  # mean, std of ln noise on the image (appendix D)
   return c
+
+
+def arm(config, init, data, fields=(), seconds=120):
+  """What launch/ablate.py runs for one arm of an ablation and each seed: training and measuring.
+
+  Args:
+    config: experiment file, scale and variant.
+    init: stages that lie in {prior} and are started from.
+    data: folder, may start with {prior} or {runs}.
+    fields: further 'FIELD=VALUE' of the config.
+    seconds: about what training takes on two cores at tiny.
+  """
+  workdir = '{runs}/{arm}_{seed}'
+  sources = ','.join(f'{{prior}}/{name}' for name in init)
+  options = ' '.join(f'--config.{field}' for field in fields)
+  return (
+      ('train', seconds, f'-m svdjax.main --config {config} --workdir {workdir} '
+       f'--config.data.source={data} --config.init_from={sources} --config.seed={{seed}} '
+       f'{options}'.rstrip()),
+      ('measure', 50, f'-m svdjax.evaluate --checkpoint {workdir} --data {data} --clips 32 --out '
+       f'{{out}} --strip {workdir}.png'))
+
+
+def miniature(arg):
+  """The scale of an ablation.
+
+  Raises:
+    ValueError: it is unknown, or full.
+  """
+  scale, _ = parse(arg)
+  if scale == 'full':
+    raise ValueError('scale "full" is the paper itself: use small or tiny')
+  return scale

@@ -2,10 +2,13 @@
 
 # (height, width) of the pretraining and the final resolution. full: SVD (recipe 1.0).
 RESOLUTIONS = {
-    'full': {'image': (512, 512), 'low': (256, 384), 'mid': (320, 576), 'high': (576, 1024)},
-    'small': {'image': (96, 128), 'low': (64, 96), 'mid': (96, 128), 'high': (96, 128)},
+    'full': {'image': (512, 512), 'low': (256, 384), 'mid': (320, 576), 'high': (576, 1024),
+             'square': (576, 576)},
+    'small': {'image': (96, 128), 'low': (64, 96), 'mid': (96, 128), 'high': (96, 128),
+              'square': (96, 96)},
     # One size at tiny: what another saves in its steps, compiling for it costs again.
-    'tiny': {'image': (48, 64), 'low': (48, 64), 'mid': (48, 64), 'high': (48, 64)},
+    'tiny': {'image': (48, 64), 'low': (48, 64), 'mid': (48, 64), 'high': (48, 64),
+             'square': (48, 48)},
 }
 FRAMES = {
     'full': {'short': 14, 'long': 25},
@@ -56,3 +59,10 @@ def networks(scale, *names, **unet):
   if 'unet' in model:
     model['unet'] |= unet
   return model
+
+
+def mask(scale, resolution):
+  """config.model.mask: the learned latent of frames that are not given, at a pixel resolution."""
+  unit = 2 ** (len(VAE[scale]['channels']) - 1)
+  return dict(height=resolution[0] // unit, width=resolution[1] // unit,
+              channels=VAE[scale]['latent_channels'])

@@ -57,8 +57,13 @@ def steps(config, prior, runs, seeds):
   for seed in range(seeds):
     for arm in config.arms:
       found += [step(f'{name}_{arm}_{seed}', seconds, command, arm=arm, seed=seed,
-                     out=measured(runs, arm, seed)) for name, seconds, command in config.each]
+                     out=measured(runs, arm, seed)) for name, seconds, command in each(config, arm)]
   return found
+
+
+def each(config, arm):
+  """The steps of an arm for each seed; config.each is for all arms, or {arm: steps}."""
+  return config.each[arm] if arm in config.each else config.each
 
 
 def measured(runs, arm, seed):

@@ -14,4 +14,5 @@ for option in "$@"; do
 done
 . "$(dirname "$0")/venv.sh" "$extras"
 export JAX_PLATFORMS=${JAX_PLATFORMS:-cpu}
-exec "$venv/bin/python" -m pytest "${select[@]}" --durations=10 "${options[@]}"
+exec "$venv/bin/python" -m pytest "${select[@]}" -n auto --maxprocesses 4 --dist loadfile \
+  --durations=10 "${options[@]}"

@@ -15,6 +15,7 @@ import pathlib
 
 import numpy as np
 
+from svdjax import margins
 from svdjax.core import platform
 from svdjax.core.errors import BadInput, run_command
 from svdjax.inputs import export, motion
@@ -180,11 +181,13 @@ def measure(subject):
   Raises:
     BadInput: nothing is measured for that task.
   """
-  if subject.config.task == 'autoencoding':
+  if 'unet' not in subject.config.model and 'vae' in subject.config.model:
     return autoencoder(subject)
   if subject.config.task != 'denoising':
     raise BadInput(f'a checkpoint of task {subject.config.task} is not evaluated: give an '
                    'autoencoder, text-to-video or image-to-video checkpoint')
+  if finetuned := margins.of_task(subject.config):
+    return finetuned(subject)
   if subject.config.conditioning.concat:
     return image_to_video(subject)
   return text_to_video(subject)

@@ -68,8 +68,16 @@ def settings(config, **changes):
   for name in ('frames', 'steps'):
     if getattr(result, name) < 1:
       raise BadInput(f'{name} must be at least 1, not {getattr(result, name)}')
+  check_frames(config, result.frames)
   check_size(config, result.height, result.width)
   return result
+
+
+def check_frames(config, frames):
+  """Raises BadInput where no frame is left to make between a first and a last one."""
+  if config.conditioning.concat == 'masked' and frames < 3:
+    raise BadInput(f'frames {frames} leave none between the first and the last, which are given: '
+                   'use at least 3')
 
 
 def _check_levels(config, chosen):
@@ -161,7 +169,8 @@ def build(config, parts, chosen):
     """inputs as of `conditioning.conditions`, plus 'empty_tokens' -> [uncond ‖ cond] Conditions."""
     cond = conditions(config, parts, params, inputs, chosen.frames, key)
     if config.conditioning.context == 'text':
-      empty = inputs | {'tokens': inputs['empty_tokens']}
+      empty = inputs | {n: inputs['empty_tokens'] for n in ('tokens', 'temporal_tokens')
+                        if n in inputs}
       uncond = conditions(config, parts, params, empty, chosen.frames, key)
     else:
       uncond = cond
@@ -172,8 +181,8 @@ def build(config, parts, chosen):
   def step(params, given, state, sigma, sigma_next, key):
     """One guided step of the sampler from its state at sigma to that at sigma_next."""
     denoise = guided_denoiser(config, parts, params, given, chosen)
-    return jax.tree.map(mesh.constrain, sampler.advance(
-        chosen.sampler, denoise, state, sigma, sigma_next, key, churn))
+    return mesh.constrain(
+        sampler.advance(chosen.sampler, denoise, state, sigma, sigma_next, key, churn))
 
   @jax.jit
   def decode(params, x):
@@ -187,6 +196,11 @@ def build(config, parts, chosen):
 
 
 def run(generator, params, inputs, key, progress=None):
+  """Samples and decodes one clip for each entry of `inputs`, see `sample`: uint8 [b t h w 3]."""
+  return generator.decode(params, sample(generator, params, inputs, key, progress))
+
+
+def sample(generator, params, inputs, key, progress=None):
   """Samples one clip for each entry of `inputs`.
 
   Args:
@@ -197,14 +211,17 @@ def run(generator, params, inputs, key, progress=None):
     progress: called with the number of finished steps.
 
   Returns:
-    uint8 [b t h w 3].
+    Scaled latents [b t h w z].
   """
   clips = jax.tree.leaves(inputs)[0].shape[0]
   given = generator.prepare(params, inputs, fold_name(key, 'image_noise'))
   x = sampler.initial_noise(
       fold_name(key, 'noise'), (clips,) + generator.shape, generator.sigmas)
+  if given.known is not None:  # [uncond ‖ cond], alike
+    x = x.at[:, :given.known.shape[1]].add(given.known[:clips])
   # Committed like what a step returns, or the second step would be compiled again.
-  state = jax.tree.map(lambda a: mesh.place(a, given.context.sharding), generator.method.start(x))
+  state = generator.method.start(x)
+  state = mesh.place(state, jax.tree.map(lambda _: given.context.sharding, state))
   levels = np.asarray(generator.sigmas, np.float32)
   for i in range(len(levels) - 1):
     state = generator.step(params, given, state, levels[i], levels[i + 1],
@@ -212,4 +229,4 @@ def run(generator, params, inputs, key, progress=None):
     if progress:
       jax.block_until_ready(state)
       progress(i + 1)
-  return generator.decode(params, generator.method.clips(state))
+  return generator.method.clips(state)

@@ -130,8 +130,9 @@ def plan(config, parts, source):
   Raises:
     BadInput: init_from is not what this stage starts from.
   """
-  return plan_handoff(parts.shapes, source, tuple(config.handoff.fresh),
-                      tuple(config.handoff.dropped), config.init_from or '(nothing)')
+  dropped = (*config.handoff.dropped, 'discriminator/.*')  # whose decoder is all that lasts
+  return plan_handoff(parts.shapes, source, tuple(config.handoff.fresh), dropped,
+                      config.init_from or '(nothing)')
 
 
 def start(config, parts):

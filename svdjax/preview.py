@@ -31,10 +31,12 @@ def held_out(config, tokenizer):
 
 
 def inputs_of(batch, tokenizer):
-  """Sampling inputs that belong to a batch: its captions, first frames, fps and motion."""
+  """Sampling inputs that belong to a batch: its captions, end frames, fps and motion."""
   clips = batch['video'].shape[0]
-  inputs = {n: jnp.asarray(batch[n]) for n in ('fps', 'motion', 'tokens') if n in batch}
-  inputs['image'] = latents.to_float(jnp.asarray(batch['video'][:, 0]))
+  inputs = {n: jnp.asarray(batch[n]) for n in ('fps', 'motion', 'tokens', 'elevation')
+            if n in batch}
+  for name, at in (('image', 0), ('last_image', -1)):
+    inputs[name] = latents.to_float(jnp.asarray(batch['video'][:, at]))
   inputs['cond_aug'] = jnp.full(clips, 0.02)
   if tokenizer is not None:
     inputs['empty_tokens'] = jnp.asarray(np.repeat(tokenizer(['']), clips, axis=0))

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from svdjax import checkpoint, handoff, preview, saving, state as state_lib
+from svdjax.convert import lora
 from svdjax.core import distributed, mesh as mesh_lib
 from svdjax.core.distributed import say
 from svdjax.core.environment import environment
@@ -176,6 +177,8 @@ def train(config, workdir, began=None):
         config.train.steps, start, workdir.name) as bar, jax.set_mesh(run.mesh):
       row = _loop(config, run, step_fn, log, bar, stop, ledger)
     run.saved.close()
+    if 'lora' in config.model and distributed.first():
+      lora.export(workdir)
   if skipped := run.clips.skipped:
     say(f'{len(skipped)} records gave no clip and were passed over: '
         f'{"; ".join(list(skipped.values())[:3])}')

@@ -8,10 +8,10 @@ from svdjax.core.errors import BadInput
 from svdjax.core.memory import available_bytes, peak_bytes, peak_of
 from svdjax.diffusion import precondition
 from svdjax import generate, state
-from svdjax.generate import check_size
+from svdjax.generate import check_frames, check_size
 from svdjax.models.remat import POLICIES
 from svdjax.models.temporal import MIXERS
-from svdjax.tasks import LOSSES
+from svdjax.tasks import LOSSES, conditioning
 
 
 def check_config(config):
@@ -43,6 +43,9 @@ def check_config(config):
   if 'diffusion' in config:
     _check_name('diffusion.precondition', config.diffusion.precondition,
                 precondition.PRECONDITIONS)
+    _check_name('conditioning.context', config.conditioning.context, conditioning.CONTEXTS)
+    _check_name('conditioning.concat', config.conditioning.concat, ('', *conditioning.CONCATS))
+    check_frames(config, config.data.frames)
   if 'unet' in config.model:
     _check_name('model.unet.temporal', config.model.unet.temporal, MIXERS)
     _check_name('model.unet.remat', config.model.unet.remat, POLICIES)
@@ -91,6 +94,8 @@ def abstract_batch(config):
   batch = {'video': shape((b, d.frames, d.height, d.width, 3), jnp.uint8),
            'fps': shape((b,), jnp.float32), 'motion': shape((b,), jnp.float32),
            'index': shape((b,), jnp.int32)}
+  if 'views' in d and d.views == 'orbit':
+    batch['elevation'] = shape((b,), jnp.float32)
   if 'clip_text' in config.model:
     batch['tokens'] = shape((b, config.model.clip_text.context), jnp.int32)
   return batch

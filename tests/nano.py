@@ -22,7 +22,7 @@ def get_config(arg):
   if 'clip_image' in c.model:
     c.model.clip_image.update(patch=8, size=16)
   if c.model.get('unet', {}).get('vector_dim'):
-    c.model.unet.vector_dim = 24
+    c.model.unet.vector_dim = 8 * len(c.conditioning.scalars)
   c.data.height, c.data.width = 16, 24
   c.data.frames = min(c.data.frames, 3)
   c.train.update(steps=3, batch_size=2, log_every=1)

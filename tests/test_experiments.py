@@ -17,6 +17,7 @@ from svdjax import generate
 from svdjax.core.errors import BadInput
 from svdjax.core.params import plan_handoff
 from svdjax.core.params import select
+from svdjax.models import lora
 from svdjax.tasks import parts as parts_lib
 from svdjax.validate import check_config
 
@@ -55,9 +56,15 @@ def config_of(scale, workdir):
   return config
 
 
-@functools.cache
+BUILT = {}  # {sizes: Parts}: many stages have the same networks
+
+
 def parts_of(scale, workdir):
-  return parts_lib.build(config_of(scale, workdir).model)
+  model = config_of(scale, workdir).model
+  key = model.to_json()
+  if key not in BUILT:
+    BUILT[key] = parts_lib.build(model)
+  return BUILT[key]
 
 
 @functools.cache
@@ -108,12 +115,20 @@ def test_a_stage_starts_from_the_stages_that_its_command_names(scale, workdir):
 def test_what_is_new_in_each_stage(scale):
   temporal = re.compile(r'.*(temporal_|time_mixer|time_pos_embed|time_conv_out|add_embedding).*')
   new = {workdir: plan(scale, workdir).fresh for workdir in STAGES}
+  loras = {'horizontal', 'zoom', 'static'}
   widened = {workdir: plan(scale, workdir).widened for workdir in STAGES}
   assert {w: names for w, names in widened.items() if names} == {
-      'i2v_base': ['unet/conv_in/kernel']}
+      'i2v_base': ['unet/conv_in/kernel'], 'interpolation': ['unet/conv_in/kernel'],
+      'first_last': ['unet/conv_in/kernel'],
+      'multiview': ['unet/add_embedding/linear_1/kernel'],
+      'multiview_image': ['unet/conv_in/kernel']}
   assert {w for w, names in new.items() if names} == {
-      'autoencoder', 'decoder', 'clip', 'image_discrete', 'video_low'}
-  for workdir in ('decoder', 'video_low'):
+      'autoencoder', 'decoder', 'clip', 'image_discrete', 'video_low', 'interpolation',
+      'multiview_image', 'multiview_scratch', 'video_scratch', 'first_last', 'decoder_sharp'} | loras
+  assert new['interpolation'] == new['first_last'] == ['mask/latent']
+  assert all(n.startswith('discriminator/') for n in new['decoder_sharp'])
+  assert all(n.startswith('lora/unet/') for workdir in loras for n in new[workdir])
+  for workdir in ('decoder', 'video_low', 'multiview_image'):
     assert all(temporal.fullmatch(n) for n in new[workdir])
     assert not any(temporal.fullmatch(n) for n in plan(scale, workdir).taken)
 
@@ -136,6 +151,7 @@ PAPER = {
     't2v': (50_000, 768, 3e-5, 0.5, 1.4, 14, (576, 1024), None, 0.9999),
     'i2v_base': (50_000, 768, 3e-5, 0.7, 1.6, 14, (320, 576), None, None),
     'i2v_14f': (50_000, 768, 3e-5, 1.0, 1.6, 14, (576, 1024), None, 0.9999),
+    'interpolation': (10_000, 256, 1e-4, 1.0, 1.2, 5, (576, 1024), None, 0.9999),
     'i2v_25f': (50_000, 768, 3e-5, 1.0, 1.6, 25, (576, 1024), None, 0.9999),
 }
 
@@ -157,6 +173,32 @@ def test_image_to_video_is_conditioned_as_released():
   assert c.conditioning.scalars == ('fps', 'motion', 'cond_aug')
   assert c.conditioning.log_cond_aug == (-3.0, 0.5)  # appendix D
   assert c.model.vae.scale == 0.18215
+
+
+def test_interpolation_is_given_two_of_five_frames():
+  c = config_of('full', 'interpolation')
+  assert (c.conditioning.context, c.conditioning.concat) == ('ends', 'masked')
+  assert c.model.unet.in_channels == 4 + 4 + 1  # appendix D.5
+  assert parts_of('full', 'interpolation').shapes['mask/latent'].shape == (72, 128, 4)
+
+
+@pytest.mark.parametrize('workdir', ['horizontal', 'zoom', 'static'])
+def test_camera_loras_train_factors_of_temporal_attention_alone(workdir):
+  c = config_of('full', workdir)
+  assert (c.train.steps, c.model.lora.rank) == (5_000, 16)  # section 4.3.2
+  assert c.model.lora.targets == (lora.TEMPORAL_ATTENTION,)
+  trained, _ = select(parts_of('full', workdir).shapes, tuple(c.train.trainable))
+  assert trained and all(re.match(r'lora/unet/.*temporal_transformer', n) for n in trained)
+  assert {s.shape[1] for n, s in trained.items() if n.endswith('/a')} == {16}
+
+
+@pytest.mark.parametrize('workdir', [w for w in STAGES if w.startswith('multiview')])
+def test_multi_view_is_the_papers(workdir):
+  c = config_of('full', workdir)
+  assert (c.train.steps, c.train.batch_size, c.optim.lr) == (12_000, 16, 1e-5)
+  assert (c.data.frames, c.data.height, c.data.width) == (21, 576, 576)
+  posed = workdir != 'multiview_unposed'
+  assert ('elevation' in c.conditioning.scalars) == posed == (c.model.unet.vector_dim == 1024)
 
 
 @pytest.mark.parametrize('workdir, steps, guidance', [

@@ -110,6 +110,19 @@ def test_raw_weights_and_another_decoder(workdir_of, tmp_path):
     ('image_discrete', [], 'is conditioned on a prompt: pass --prompt'),
     ('i2v_14f,base', ['--prompt', 'x', '--image', 'x.png'], 'takes no prompt: drop --prompt'),
     ('i2v_14f,base', [], 'is conditioned on a image: pass --image'),
+    ('i2v_14f,base', ['--image', 'a.png', 'b.png'], 'starts from 1 image, not 2: pass one --image'),
+    ('interpolation', ['--image', 'a.png'], 'starts from 2 images, not 1: pass --image FIRST LAST'),
+    ('interpolation', ['--image', 'a', 'b', '--frames', 2], 'leave none between'),
+    ('i2v_14f,base', ['--interpolate', 'x.mp4'], '--interpolate needs a checkpoint'),
+    ('interpolation', ['--interpolate', 'x.mp4', '--image', 'a', 'b'], 'takes no image: drop'),
+    ('multiview', ['--image', 'GREY'], 'on the elevation of the camera, one for all views, and 0'),
+    ('multiview', ['--image', 'GREY', '--elevation', 5, 6], 'one for all views, and 2'),
+    ('multiview', ['--image', 'GREY', '--elevation', 100], 'is beyond the poles'),
+    ('i2v_14f,base', ['--image', 'GREY', '--elevation', 5], 'takes no elevation: drop'),
+    ('multiview', ['--image', 'GREY', '--elevation', 5, '--length', 9], '--length is of videos'),
+    ('i2v_14f,base', ['--image', 'GREY', '--length', 3], '--length 3 is not more than the 3'),
+    ('i2v_14f,base', ['--image', 'GREY', '--length', 9, '--overlap', 3], '--overlap 3 is not'),
+    ('i2v_14f,base', ['--image', 'GREY', '--temporal-prompt', 'x'], 'no layers between frames'),
     ('i2v_14f,base', ['--image', 'none.png'], 'none.png is not a file'),
     ('i2v_14f,base', ['--image', 'TEXT'], 'cannot be read as an image'),
     ('i2v_14f,base', ['--image', 'GREY', '--height', 15], 'height 15 is not a positive multiple'),
@@ -160,3 +173,16 @@ def test_more_frames_than_memory_holds(workdir_of, photographs, tmp_path, monkey
   with pytest.raises(BadInput, match='1 x 400 frames .* GiB are available: lower --frames'):
     run(workdir_of('i2v_14f,base'), tmp_path / 'x.mp4', '--image', photographs['grey'],
         '--frames', 400)
+
+
+def test_views_around_an_object_follow_the_elevation(workdir_of, photographs, tmp_path):
+  made = {}
+  for elevation in (-5, 60):
+    out = tmp_path / f'{elevation}.mp4'
+    run(workdir_of('multiview'), out, '--image', photographs['grey'], '--elevation', elevation,
+        '--width', 16)
+    made[elevation] = video.decode(out)
+  assert made[60].shape == (3, 16, 16, 3) and (made[60] != made[-5]).any()
+  with pytest.raises(BadInput, match='views of an object are square, not 16x24'):
+    run(workdir_of('multiview'), tmp_path / 'x.mp4', '--image', photographs['grey'],
+        '--elevation', 0)

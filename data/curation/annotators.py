@@ -31,6 +31,7 @@ BUILT_IN = {
     'image_caption': 'data.curation.captioners:ImageCaption',
     'video_caption': 'data.curation.captioners:VideoCaption',
     'merge_captions': 'data.curation.captioners:MergeCaptions',
+    'text_area': 'data.curation.detectors:TextArea',
 }
 FIELDS = ('caption_image', 'caption_video', 'caption_merged', 'caption_image_status',
           'caption_video_status', 'caption_merged_status', 'clip_emb', 'caption_sim', 'aesthetic',

@@ -1,10 +1,11 @@
 """The stages on Apache Beam: in this process, in worker processes, on Dataflow, Flink or Spark.
 
-Elements are what a stage takes and what it says, never video. Stages write their results to the
-output folder themselves, where writing twice changes nothing; workers on other machines need to
-see input and output under the same paths.
+Elements are what a stage takes, never video. Stages write their results to the output folder
+themselves, where writing twice changes nothing and where they are seen as they come; workers on
+other machines need to see input and output under the same paths.
 """
 
+from concurrent import futures
 import json
 import pathlib
 import shutil
@@ -14,17 +15,19 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from data.curation import engine
+from data.curation import ledger
 from svdjax.core.errors import BadInput
 
+_GLANCE = 0.5  # seconds between looks at what is done
 WAVE = 256  # items a pipeline: its runner on one machine keeps all results in memory
 
 
 class Stage(beam.DoFn):
-  """(number, item) -> a line of JSON; a child process works, which may die or hang."""
+  """(number, item) -> number, the result in NUMBER.json; a child process works, which may die."""
 
-  def __init__(self, function):
+  def __init__(self, function, staging):
     super().__init__()
-    self.function = function
+    self.function, self.staging = function, staging
 
   def setup(self):
     self.worker = engine.Workers(self.function, 1)
@@ -34,17 +37,18 @@ class Stage(beam.DoFn):
     [(_, result)] = self.worker.map([item])
     broken = isinstance(result, engine.Broken)
     beam.metrics.Metrics.counter('curation', 'broken' if broken else 'done').inc()
-    yield json.dumps([number, broken, vars(result) if broken else result])
+    text = json.dumps([broken, vars(result) if broken else result])
+    ledger.write_bytes(f'{self.staging}/{number}.json', text.encode())
+    yield number
 
   def teardown(self):
     self.worker.close()
 
 
-def graph(pipeline, function, items, prefix):
-  """Adds a stage to a pipeline; its results go to text files whose paths begin with `prefix`."""
+def graph(pipeline, function, items, staging):
+  """Adds a stage to a pipeline; the result of item i goes to the file i.json in `staging`."""
   return (pipeline | 'items' >> beam.Create(list(enumerate(items)), reshuffle=True)
-          | 'stage' >> beam.ParDo(Stage(function))
-          | 'results' >> beam.io.WriteToText(prefix))
+          | 'stage' >> beam.ParDo(Stage(function, staging)))
 
 
 class Pipeline:
@@ -69,7 +73,7 @@ class Pipeline:
                      '--help and the documentation of Beam\'s runner')
 
   def map(self, items):
-    """Yields (item, result or Broken) in waves, each in the order of its items."""
+    """Yields (item, result or Broken) in waves, within each as they come."""
     items = list(items)
     for start in range(0, len(items), WAVE):
       yield from self._wave(items[start:start + WAVE])
@@ -78,13 +82,26 @@ class Pipeline:
     shutil.rmtree(self.staging, ignore_errors=True)
     # The runner is named, as Beam's default one downloads a program.
     runner = self.options.view_as(StandardOptions).runner or FnApiRunner()
-    with beam.Pipeline(runner=runner, options=self.options) as pipeline:
-      graph(pipeline, self.function, items, str(self.staging / 'result'))
-    lines = [line for path in self.staging.glob('result-*')
-             for line in path.read_text(encoding='utf-8').splitlines()]
+    pipeline = beam.Pipeline(runner=runner, options=self.options)
+    graph(pipeline, self.function, items, str(self.staging))
+    missing = set(range(len(items)))
+    with futures.ThreadPoolExecutor(1) as pool:
+      running = pool.submit(lambda: pipeline.run().wait_until_finish())
+      while missing:
+        ended = running.done()
+        for number in sorted(missing):
+          found = ledger.read(self.staging / f'{number}.json')
+          if found:
+            missing.remove(number)
+            broken, result = found
+            yield items[number], engine.Broken(**result) if broken else result
+        if ended:
+          break
+        futures.wait([running], timeout=_GLANCE)
+      running.result()
     shutil.rmtree(self.staging, ignore_errors=True)
-    for number, broken, result in sorted(map(json.loads, lines), key=lambda found: found[0]):
-      yield items[number], engine.Broken(**result) if broken else result
+    for number in missing:
+      yield items[number], engine.Broken('CRASH', 'its pipeline ended without a result')
 
   def close(self):
     """Nothing is left running."""

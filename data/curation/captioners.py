@@ -6,53 +6,29 @@
 Nothing is downloaded unless `hub=1` is given with the option.
 """
 
-import importlib
-import pathlib
-
+from data.curation import hub as hub_lib
 from svdjax.core.errors import BadInput
 
 _MERGE = ('One caption of a still and one of the video it is from. Write one sentence that says '
           'what both say.\nStill: {}\nVideo: {}\nSentence:')
 
 
-class _Model:
-  """What all captioners share: where the model is, how it is loaded and asked."""
-  seconds = 1800
+class _Captioner(hub_lib.Model):
+  """What all captioners share: how a model is asked."""
 
   def __init__(self, model, prompt='', hub='0', revision='main', tokens='40'):
     """Args:
-      model: folder, or with hub=1 a name on the hub.
+      model, hub, revision: see hub.Model.
       prompt: text before the answer; a chat model is asked it.
-      hub: '1' allows a download.
-      revision: of the hub's repository.
       tokens: most tokens of an answer.
 
     Raises:
-      BadInput: the folder is not there, `tokens` is no number, or `transformers` is missing.
+      BadInput: as hub.Model, or `tokens` is no number.
     """
-    if hub != '1' and not pathlib.Path(model, 'config.json').is_file():
-      raise BadInput(f'captioner model {model} is not a folder with config.json: name one, or pass '
-                     'hub=1 to let it be downloaded')
+    super().__init__(model, hub, revision)
     if not tokens.isdigit():
       raise BadInput(f'captioner tokens={tokens} is not a number: give one, like 40')
-    try:
-      self._library = importlib.import_module('transformers')
-    except ImportError as error:
-      raise BadInput('captioners need transformers and PyTorch: pip install "svdjax[torch]"'
-                     ) from error
-    self.model, self.prompt, self.tokens = model, prompt, int(tokens)
-    self._where = {'local_files_only': hub != '1', 'revision': revision}
-
-  def version(self):
-    """Changes with the folder's files, the revision and the library."""
-    folder = pathlib.Path(self.model)
-    files = sorted((p.name, p.stat().st_size, p.stat().st_mtime_ns)
-                   for p in folder.glob('*') if p.is_file()) if folder.is_dir() else []
-    return f'{self._library.__version__} {self._where["revision"]} {self.prompt} {files}'
-
-  def _load(self, kind):
-    load = lambda name: getattr(self._library, name).from_pretrained(self.model, **self._where)
-    self._processor, self._network = load('AutoProcessor'), load(kind).eval()
+    self.prompt, self.tokens = prompt, int(tokens)
 
   def _ask(self, images, prompt):
     """The model's answer to uint8 [h w 3] pictures and a text."""
@@ -75,21 +51,21 @@ class _Model:
     return {field: text, f'{field}_status': status}
 
 
-class ImageCaption(_Model):
+class ImageCaption(_Captioner):
   """Captions the middle picture, as the paper's CoCa does; any image-to-text model."""
   fields = ('caption_image',)
   batch = 8
 
   def setup(self):
     """Loads the weights."""
-    self._load('AutoModelForImageTextToText')
+    self.load('AutoProcessor', 'AutoModelForImageTextToText')
 
   def __call__(self, views):
     """[View] -> [{'caption_image', its status}]."""
     return [self._row('caption_image', [v.pictures()[1]], self.prompt) for v in views]
 
 
-class VideoCaption(_Model):
+class VideoCaption(_Captioner):
   """Captions eight frames at once, as the paper's VideoBLIP; a chat model of many pictures."""
   fields = ('caption_video',)
   batch = 4
@@ -97,7 +73,7 @@ class VideoCaption(_Model):
 
   def setup(self):
     """Loads the weights."""
-    self._load('AutoModelForImageTextToText')
+    self.load('AutoProcessor', 'AutoModelForImageTextToText')
 
   def __call__(self, views):
     """[View] -> [{'caption_video', its status}]."""
@@ -105,15 +81,14 @@ class VideoCaption(_Model):
     return [self._row('caption_video', v.frames(self.frames), prompt) for v in views]
 
 
-class MergeCaptions(_Model):
+class MergeCaptions(_Captioner):
   """Merges the image and the video caption, as the paper's language model; any text model."""
   fields = ('caption_merged',)
   batch = 16
 
   def setup(self):
     """Loads the weights."""
-    load = lambda name: getattr(self._library, name).from_pretrained(self.model, **self._where)
-    self._processor, self._network = load('AutoTokenizer'), load('AutoModelForCausalLM').eval()
+    self.load('AutoTokenizer', 'AutoModelForCausalLM')
 
   def __call__(self, views):
     """[View] -> [{'caption_merged', its status}], {} where one of the two is missing."""

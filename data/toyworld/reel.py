@@ -88,14 +88,13 @@ def texture(seed, height, width):
   return np.clip(mixed, 0, 255).astype(np.uint8)
 
 
-def _pan(shot, count, height, width, fps):
+def pan(shot, count, height, width, fps):
+  """Yields the frames of a shot of kind 'pan', see `film`, one at a time."""
   reach = shot.speed * width / fps
   wide = texture(shot.seed, height, width + int(np.ceil(abs(reach) * count)) + 2)
-  frames = np.empty((count, height, width, 3), np.uint8)
   for t in range(count):
     move = np.float32([[1, 0, -reach * t], [0, 1, 0]])
-    frames[t] = cv2.warpAffine(wide, move, (width, height), flags=cv2.INTER_LINEAR)
-  return frames
+    yield cv2.warpAffine(wide, move, (width, height), flags=cv2.INTER_LINEAR)
 
 
 def write_text(frame, seed):
@@ -122,7 +121,7 @@ def film(shot, count, height, width, fps):
     return np.asarray(render.render(scene_of(shot), height, width, count))
   if shot.kind == 'still':
     return np.repeat(texture(shot.seed, height, width)[None], count, axis=0)
-  frames = _pan(shot, count, height, width, fps)
+  frames = np.stack(list(pan(shot, count, height, width, fps)))
   if shot.kind == 'text':
     for frame in frames:
       write_text(frame, shot.seed)

@@ -37,7 +37,8 @@ def get_config(arg='tiny'):
   # (name, seconds on two cores, command) of what all seeds share, and of each seed and arm.
   c.once = (('raw', 240, f'-m data.toyworld.reels --output {{runs}}/raw --reels {REELS[scale]} '
              f'--junk {JUNK} --seed 1'),) + tuple(
-      (arm, 60, f'-m data.curate --input {{runs}}/raw --output {{runs}}/{arm} {ANNOTATE} {rules}')
+      (arm, 60, f'-m data.curate --input {{runs}}/raw --output {{runs}}/{arm} --reencode {ANNOTATE} '
+       f'{rules}')
       for arm, rules in CURATE.items())
   workdir = '{runs}/{arm}_{seed}'
   c.each = (

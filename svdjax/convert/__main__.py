@@ -4,12 +4,13 @@
     python -m svdjax.convert from-sgm FILE.safetensors CHECKPOINT
     python -m svdjax.convert to-diffusers CHECKPOINT FOLDER
     python -m svdjax.convert to-sgm CHECKPOINT FILE.safetensors
+    python -m svdjax.convert merge-lora CHECKPOINT CHECKPOINT --lora FILE[:WEIGHT],…
 """
 
 import argparse
 
 from svdjax import checkpoint
-from svdjax.convert import from_diffusers, from_sgm, to_diffusers, to_sgm
+from svdjax.convert import from_diffusers, from_sgm, merge, to_diffusers, to_sgm
 from svdjax.core.errors import run_command
 from svdjax.presets import PRESETS
 
@@ -20,7 +21,7 @@ def arguments(argv=None):
       prog='python -m svdjax.convert', description=__doc__,
       formatter_class=argparse.RawDescriptionHelpFormatter)
   ways = parser.add_subparsers(dest='way', required=True)
-  for way in ('from-diffusers', 'from-sgm', 'to-diffusers', 'to-sgm'):
+  for way in ('from-diffusers', 'from-sgm', 'to-diffusers', 'to-sgm', 'merge-lora'):
     add = ways.add_parser(way).add_argument
     add('source', metavar='SRC', help='what is read')
     add('destination', metavar='DST', help='what is written; must not exist')
@@ -31,6 +32,8 @@ def arguments(argv=None):
           help='the released model whose sampling settings to take; default: told by its sizes')
     if way != 'from-diffusers':
       add('--raw', action='store_true', help='raw weights instead of their moving average')
+    if way == 'merge-lora':
+      add('--lora', help='LoRA files and how much of each; without it the one that CHECKPOINT is')
   return parser.parse_args(argv)
 
 
@@ -38,8 +41,9 @@ def main(argv=None):
   """Converts and says what was written."""
   args = arguments(argv)
   convert = {'from-diffusers': from_diffusers.convert, 'from-sgm': from_sgm.convert,
-             'to-diffusers': to_diffusers.convert, 'to-sgm': to_sgm.convert}[args.way]
-  options = {n: x for n, x in vars(args).items() if n in ('dtype', 'preset', 'raw')}
+             'to-diffusers': to_diffusers.convert, 'to-sgm': to_sgm.convert,
+             'merge-lora': merge.convert}[args.way]
+  options = {n: x for n, x in vars(args).items() if n in ('dtype', 'preset', 'raw', 'lora')}
   convert(args.source, args.destination, **options)
   print(f'wrote {args.destination}')
   if args.way.startswith('from') and (preset := checkpoint.load_config(args.destination).preset):

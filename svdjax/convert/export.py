@@ -42,6 +42,12 @@ class Checkpoint:
 
   def _check_sizes(self):
     unet = self.model['unet']
+    if 'lora' in self.model:
+      raise BadInput(f'checkpoint {self.path} is a LoRA and its base model: convert the file '
+                     'lora.safetensors as it is, or merge both with `svdjax.convert merge-lora`')
+    if 'mask' in self.model:
+      raise BadInput(f'checkpoint {self.path} is given a first and a last frame, which no model of '
+                     "PyTorch's code is: give one of image-to-video or text-to-video")
     if unet['temporal'] != 'svd':
       raise BadInput(f'checkpoint {self.path} has temporal layers "{unet["temporal"]}": only "svd" '
                      'exists in PyTorch')

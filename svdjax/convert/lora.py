@@ -1,14 +1,17 @@
 """LoRA files under the names of diffusers and PEFT, in and out."""
 
 import json
+import math
 import pathlib
 import re
 
 import numpy as np
 
-from svdjax.convert import table
+from svdjax import checkpoint
+from svdjax.convert import mapping, table
 from svdjax.core import weights
 from svdjax.core.errors import BadInput
+from svdjax.core.params import part
 from svdjax.models import lora
 
 PREFIX = 'unet.'  # of the component, in files of pipelines
@@ -49,6 +52,13 @@ def save(path, factors, alpha, depth):
   weights.write(path, specs, tensors, {'format': 'pt', METADATA: described})
 
 
+def export(workdir):
+  """Writes what a LoRA stage has trained as WORKDIR/lora.safetensors."""
+  config, params, _ = checkpoint.load(workdir)
+  save(pathlib.Path(workdir) / 'lora.safetensors', part(params, 'lora'), config.model.lora.alpha,
+       mapping.depth('unet', config.model.unet))
+
+
 def load(path, kernels, depth):
   """Reads a LoRA file.
 
@@ -83,6 +93,44 @@ def load(path, kernels, depth):
     alpha = alphas.get(name, default)
     scales[name] = 1. if alpha is None else alpha / rank
   return factors, scales
+
+
+def parse(text):
+  """'pan.safetensors:0.8,zoom.safetensors' -> [(file, weight)], 1 where none is given.
+
+  Raises:
+    BadInput: a file that is not there, or a weight that is no finite number.
+  """
+  found = []
+  for each in text.split(','):
+    path, colon, weight = each.rpartition(':') if ':' in each else (each, '', '1')
+    try:
+      found.append((path, float(weight)))
+    except ValueError:
+      found.append((path, math.nan))
+    if not math.isfinite(found[-1][1]):
+      raise BadInput(f'--lora {each} has no number after the colon: write FILE.safetensors:0.8')
+    if not pathlib.Path(path).is_file():
+      raise BadInput(f'--lora {path} is not a file: name a LoRA file, several separated by commas')
+  return found
+
+
+def add(params, text, unet):
+  """The parameters with LoRA files merged into the UNet, each with its weight.
+
+  Args:
+    params: {name: array} of all networks.
+    text: as of `parse`.
+    unet: sizes of the UNet, config.model.unet.
+
+  Raises:
+    BadInput: as `parse` and `load`.
+  """
+  kernels = {n: x.shape for n, x in params.items() if re.fullmatch(lora.ATTENTION, n)}
+  for path, weight in parse(text):
+    factors, scales = load(path, kernels, mapping.depth('unet', unet))
+    params = lora.merge(params, factors, {n: weight * x for n, x in scales.items()})
+  return params
 
 
 def _split(tensor):

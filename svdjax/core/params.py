@@ -70,8 +70,8 @@ class Handoff(NamedTuple):
 def plan_handoff(shapes, source, fresh, dropped, where):
   """Decides by name and shape what is taken over, and refuses what was not expected.
 
-  A parameter is taken if name and shape agree. `widened` ones agree but for a larger input axis
-  of a first convolution (new conditioning channels); their new rows start at zero.
+  A parameter is taken if name and shape agree. `widened` kernels agree but for a larger input axis
+  (new conditioning channels or scalars); their new rows start at zero.
 
   Args:
     shapes: {name: ShapeDtypeStruct} of the stage.
@@ -111,8 +111,8 @@ def plan_handoff(shapes, source, fresh, dropped, where):
 
 
 def _widens(have, want):
-  return len(have) == len(want) == 4 and have[:2] + have[3:] == want[:2] + want[3:] and (
-      have[2] < want[2])
+  return len(have) == len(want) >= 2 and have[-2] < want[-2] and (
+      have[:-2] + have[-1:] == want[:-2] + want[-1:])
 
 
 def apply_handoff(plan, init, source):
@@ -121,5 +121,5 @@ def apply_handoff(plan, init, source):
   params |= {n: source[n] for n in plan.taken}
   for name in plan.widened:
     have, want = source[name], init[name]
-    params[name] = jnp.zeros_like(want).at[:, :, :have.shape[2]].set(have)
+    params[name] = jnp.zeros_like(want).at[..., :have.shape[-2], :].set(have)
   return params

@@ -70,8 +70,15 @@ class Clips(pipeline.Clips):
     if self.spec.context == 'text':
       self.empty = np.load(pathlib.Path(data.latents) / EMPTY, allow_pickle=False)
 
+  @property
+  def schema(self):
+    return features()
+
   def _check(self, data):
     meta = self.meta
+    if self.spec.context == 'ends':
+      raise BadInput('config.data.latents hold one image of a clip, and this stage is conditioned on '
+                     'two: leave them out')
     for name in ('height', 'width'):
       if meta[name] != data[name]:
         raise BadInput(f'config.data.latents {data.latents} were made at {name} {meta[name]}, not '

@@ -1,4 +1,6 @@
-"""Orbits of a camera around an object, as SV3D is told them (svd_model 7.1)."""
+"""Orbits of a camera around an object: views from clips, and what SV3D is told (svd_model 7.1)."""
+
+import json
 
 import numpy as np
 from PIL import Image
@@ -7,6 +9,35 @@ from svdjax.core.errors import BadInput
 from svdjax.inputs import image as image_lib
 
 FILL = 0.917  # of the frame's side that the object takes, as in the original demo
+
+
+def views(entry, count, closed, rng):
+  """Frames of a clip that goes around an object, spread evenly over it.
+
+  Args:
+    entry: a record; of a closed orbit its truth has 'azimuth' of each frame and 'elevation'.
+    count: how many frames.
+    closed: whether the clip is one full circle at one elevation; it then starts anywhere.
+    rng: numpy generator of the start.
+
+  Returns:
+    (int64 [count] frame numbers, elevation in degrees or None).
+
+  Raises:
+    BadInput: too few frames, or a closed orbit without its pose.
+  """
+  total, name = len(entry['pts']), f'clip {entry["clip_id"]}'
+  if total < count:
+    raise BadInput(f'{name} has {total} views, fewer than config.data.frames {count}: lower it, or '
+                   'render more views')
+  chosen = np.arange(count) * total // count
+  if not closed:
+    return chosen, None
+  truth = json.loads(entry['truth'] or '{}')
+  if 'elevation' not in truth or 'azimuth' not in truth:
+    raise BadInput(f'{name} has no elevation and azimuth: train the variant unposed on it, or give '
+                   'poses to `python -m data.views`')
+  return (chosen + rng.integers(total)) % total, float(truth['elevation'])
 
 
 def cameras(frames, elevation, azimuths=None):

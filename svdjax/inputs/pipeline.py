@@ -14,7 +14,7 @@ import grain
 import numpy as np
 
 from svdjax.core.errors import BadInput
-from svdjax.inputs import motion, record, video
+from svdjax.inputs import motion, orbit, record, selection, video
 
 ENDLESS = 2 ** 48  # clips of a run: more than any reads, and an index that grain can hold
 MAX_SKIPS = 100  # records in a row that give no clip before the data is called unusable
@@ -55,9 +55,14 @@ class Clips:
       the share data.max_damaged are damaged (one always may be).
   """
 
+  schema = None  # of the records; record.features by default
+
   def __init__(self, data, split, seed, tokenize=None, folder=None):
     self.data, self.seed, self.tokenize = data, seed, tokenize
     self.source = records(folder or data.source, split)
+    if 'camera' in data:
+      self.source = selection.filmed(self.source, data.camera, f'data folder {data.source}',
+                                     self.schema)
     self.cache, self.lock, self.skipped, self.damaged = {}, threading.Lock(), {}, set()
 
   def __len__(self):
@@ -65,6 +70,8 @@ class Clips:
 
   def slowest(self):
     """The lowest of the frame rates at which the first usable record is long enough."""
+    if 'views' in self.data:
+      return self.data.fps[0]
     return min(self._fitting(self._decoded(int(self.clip(0, 0)['index']))[0]))
 
   def _fitting(self, entry):
@@ -113,6 +120,8 @@ class Clips:
                      'again, or raise config.data.max_damaged')
 
   def _cut(self, index, rng):
+    if 'views' in self.data:
+      return self._around(index, rng)
     data = self.data
     entry, frames = self._decoded(index)
     seconds, fits = self._seconds(entry), self._fitting(entry)
@@ -126,6 +135,15 @@ class Clips:
     return {'index': np.int64(index), 'fps': np.float32(fps - 1.),
             'motion': np.float32(motion.motion_bucket(entry['motion']))
             } | self._content(entry, frames, chosen, rng)
+
+  def _around(self, index, rng):
+    """Views of an object from a clip that goes around it, see `inputs.orbit`."""
+    data = self.data
+    entry, frames = self._decoded(index)
+    chosen, elevation = orbit.views(entry, data.frames, data.views == 'orbit', rng)
+    clip = {'index': np.int64(index), 'fps': np.float32(data.fps[0] - 1.),
+            'motion': np.float32(127.)} | self._content(entry, frames, chosen, rng)
+    return clip if elevation is None else clip | {'elevation': np.float32(elevation)}
 
   def _content(self, entry, frames, chosen, rng):
     """What a model is shown and told of the chosen frames of a record."""

@@ -3,6 +3,7 @@
 Factors of a kernel NAME [i o] are a flat dict too: NAME/a [i r] and NAME/b [r o].
 """
 
+import jax
 import jax.numpy as jnp
 
 from svdjax.core.errors import BadInput
@@ -22,7 +23,7 @@ def init(shapes, patterns, rank, key):
     shapes: {name: anything with .shape} of the parameters.
     patterns: regular expressions of the kernels to adapt.
     rank: r.
-    key: jax random key.
+    key: jax random key; None when shapes alone are wanted.
 
   Returns:
     {name: fp32 array}.
@@ -41,6 +42,16 @@ def init(shapes, patterns, rank, key):
     factors[f'{name}/a'] = nn.uniform(keys.params(), (i, rank), i)
     factors[f'{name}/b'] = jnp.zeros((rank, o))
   return factors
+
+
+def build(shapes, patterns, rank):
+  """The factors as a network that is not run: nn.Functional of shapes and `init` alone.
+
+  Raises:
+    BadInput: as `init`.
+  """
+  make = lambda key: init(shapes, patterns, rank, key)
+  return nn.Functional(jax.eval_shape(lambda: make(None)), make, None)
 
 
 def names(factors):

@@ -42,6 +42,11 @@ def loss(config, parts, params, batch, key):
   Returns:
     (scalar, {'psnr', 'kl', 'reconstruction', 'latent_std'}).
   """
+  return objective(config, parts, params, batch, key)[:2]
+
+
+def objective(config, parts, params, batch, key):
+  """As `loss`, with the decoded clips [b t h w 3] as a third result."""
   video = latents.to_float(batch['video'])
   vae_params = part(params, 'vae')
   apply = parts.networks['vae'].apply
@@ -58,4 +63,4 @@ def loss(config, parts, params, batch, key):
     total = total + config.autoencoder.flicker_weight * flicker
   squares = rearrange(jnp.square(output - video), 'b t h w c -> b (t h w c)').mean(-1)
   psnr = (10. * jnp.log10(4. / squares)).mean()
-  return total, {'psnr': psnr, 'kl': kl, 'reconstruction': error, 'latent_std': mean.std()}
+  return total, {'psnr': psnr, 'kl': kl, 'reconstruction': error, 'latent_std': mean.std()}, output

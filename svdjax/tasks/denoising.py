@@ -17,16 +17,26 @@ def denoiser(config, parts, params, given, dtype):
 
   The conditioning latent is concatenated after the scaling by c_in (svd_model 2.1).
   """
-  unet = parts.bind('unet', params)
+  unet = parts.unet(params)
   cast = lambda x: None if x is None else x.astype(dtype)
 
   def network(x, c_noise):
     if given.concat is not None:
       x = jnp.concatenate([x, given.concat], axis=-1)
-    return unet(cast(x), c_noise, cast(given.context), cast(given.vector))
+    own = {} if given.temporal_context is None else {
+        'temporal_context': cast(given.temporal_context)}
+    return unet(cast(x), c_noise, cast(given.context), cast(given.vector), **own)
 
   scheme = precondition.PRECONDITIONS[config.diffusion.precondition]
-  return functools.partial(precondition.denoise, network, scheme)
+  denoise = functools.partial(precondition.denoise, network, scheme)
+  return denoise if given.known is None else hold(denoise, given.known)
+
+
+def hold(denoise, known):
+  """`denoise` whose first frames are always the `known` ones [b k h w z]."""
+  def held(x, sigma):
+    return jnp.concatenate([known, denoise(x, sigma)[:, known.shape[1]:]], axis=1)
+  return held
 
 
 def draw_sigma(diffusion, key, clips, p_mean, p_std):
@@ -37,17 +47,19 @@ def draw_sigma(diffusion, key, clips, p_mean, p_std):
 
 
 def training_inputs(config, batch, key):
-  """The conditioning inputs of a batch of clips, with the augmentation of its first frames."""
-  inputs = {n: batch[n] for n in ('tokens', 'fps', 'motion', 'context', 'condition') if n in batch}
+  """The conditioning inputs of a batch of clips, with the augmentation of given frames."""
+  names = ('tokens', 'fps', 'motion', 'elevation', 'context', 'condition')
+  inputs = {n: batch[n] for n in names if n in batch}
   clips = batch['fps'].shape[0]
   inputs['cond_aug'] = jnp.zeros(clips)
-  if config.conditioning.concat == 'first_frame':
+  if config.conditioning.concat:
     mean, std = config.conditioning.log_cond_aug
     inputs['cond_aug'] = sigmas.lognormal(key, (clips,), mean, std)
   if 'cond_aug' in batch:  # of the noise that 'condition' was computed with
     inputs['cond_aug'] = batch['cond_aug']
   if 'video' in batch:
     inputs['image'] = latents.to_float(batch['video'][:, 0])
+    inputs['last_image'] = latents.to_float(batch['video'][:, -1])
   return inputs
 
 
@@ -70,7 +82,7 @@ def loss(config, parts, params, batch, key):
   given = conditions(config, parts, params, inputs, frames, fold_name(key, 'image_noise'))
   dropped = jax.random.bernoulli(fold_name(key, 'drop'), config.conditioning.drop_image, (clips,))
   given = without_image(config, given, dropped)
-  x0, given = jax.lax.stop_gradient((x0, given))
+  x0 = jax.lax.stop_gradient(x0)
   sigma = draw_sigma(config.diffusion, fold_name(key, 'sigma'), clips, batch['p_mean'],
                      batch['p_std'])
   noise = jax.random.normal(fold_name(key, 'noise'), x0.shape)

@@ -51,7 +51,12 @@ def encode_condition(parts, params, image):
 
   [b h w 3] -> [b h/8 w/8 z].
   """
-  return vae.encode(parts.networks['vae'].apply, part(params, 'vae'), image[:, None])[0][:, 0]
+  return encode_mean(parts, params, image[:, None])[:, 0]
+
+
+def encode_mean(parts, params, video):
+  """The posterior mean of each frame, *not* scaled: [b t h w 3] -> [b t h/8 w/8 z]."""
+  return vae.encode(parts.networks['vae'].apply, part(params, 'vae'), video)[0]
 
 
 def decode(parts, params, latents, chunk=None):

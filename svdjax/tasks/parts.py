@@ -3,13 +3,16 @@
 from typing import NamedTuple
 
 from svdjax.core.params import part, prefixed
-from svdjax.models import clip, nn, unet, vae
+from svdjax.models import clip, discriminator, lora, mask, nn, unet, vae
 
 BUILDERS = {
     'unet': lambda config: unet.build(unet.UNetConfig(**config)),
     'vae': lambda config: vae.build(vae.VAEConfig(**config)),
     'clip_image': lambda config: clip.build_image(clip.ImageConfig(**config)),
     'clip_text': lambda config: clip.build_text(clip.TextConfig(**config)),
+    'discriminator': lambda config: discriminator.build(
+        discriminator.DiscriminatorConfig(**config)),
+    'mask': lambda config: mask.build(mask.MaskConfig(**config)),
 }
 
 
@@ -36,6 +39,10 @@ class Parts(NamedTuple):
       flat |= prefixed(self.networks[name].init(key_of(f'init/{name}')), name)
     return flat
 
+  def unet(self, params):
+    """The UNet as a function of its inputs alone, LoRA factors merged where there are any."""
+    return self.bind('unet', merged(self, params))
+
   def apply(self, name, params, *args, **kwargs):
     """Runs one network on its share of the flat `params`."""
     return self.networks[name].apply(part(params, name), *args, **kwargs)
@@ -46,7 +53,25 @@ class Parts(NamedTuple):
     return lambda *args, **kwargs: self.networks[name].apply(own, *args, **kwargs)
 
 
+def merged(parts, params):
+  """The parameters with the factors of the experiment's own LoRA merged into the UNet."""
+  if 'lora' not in parts.networks:
+    return params
+  sizes = parts.configs['lora']
+  return lora.merge({n: x for n, x in params.items() if not n.startswith('lora/')},
+                    part(params, 'lora'), sizes['alpha'] / sizes['rank'])
+
+
 def build(model):
-  """Builds the networks of config.model, {network name: its sizes}."""
+  """Builds the networks of config.model, {network name: its sizes}.
+
+  'lora' among them, {rank, alpha, targets}, is the factors of kernels of the UNet.
+  """
   configs = {name: dict(sizes) for name, sizes in model.items()}
-  return Parts({name: BUILDERS[name](sizes) for name, sizes in configs.items()}, configs)
+  sizes = configs.pop('lora', None)
+  parts = Parts({name: BUILDERS[name](sizes) for name, sizes in configs.items()}, configs)
+  if sizes:
+    unet_shapes = prefixed(parts.networks['unet'].shapes, 'unet')
+    parts.configs['lora'] = sizes
+    parts.networks['lora'] = lora.build(unet_shapes, tuple(sizes['targets']), sizes['rank'])
+  return parts

@@ -46,7 +46,7 @@ def _film(path, height, width, seconds):
     stream.height, stream.width, stream.pix_fmt = height, width, 'yuv420p'
     for i in range(max(1, seconds // 5)):
       shot = reel.Shot('pan', 5, i, 0.03)
-      for frame in reel.film(shot, 5 * FPS, height, width, FPS):
+      for frame in reel.pan(shot, 5 * FPS, height, width, FPS):
         container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format='rgb24')))
     container.mux(stream.encode())
 
@@ -83,22 +83,28 @@ def speed(folder, seconds):
   make_footage(source, 720, 1280, seconds)
   empty = folder / 'tiny.mp4'
   film.write(empty, reel.make([reel.Shot('pan', 2.2, 1)], 48, 64, FPS).frames, FPS)
-  loop = lambda s, o: curate(s, folder / o, '--workers', '0')[0]
-  beam = lambda s, o: curate(s, folder / o, '--engine', 'beam')[0]
-  start = loop(empty, 'start')
-  found = {'loop': loop(source, 'loop'), 'decode alone': cpu_of('-c', DECODE, source)[0]}
-  for name, run in (('beam', lambda: beam(source, 'beam')),
-                    ('PySceneDetect, 3 passes', lambda: cpu_of('-c', DETECT, source)[0])):
+  engines = {'loop': ('--workers', '0'), 'beam': ('--engine', 'beam')}
+  run = lambda name, file: lambda: curate(file, folder / f'{name}-{file.stem}', *engines[name])[0]
+  print(f'720p{FPS} H.264, {seconds} s')
+  found = {}
+  for name, measured in (
+      ('loop, start alone', run('loop', empty)), ('beam, start alone', run('beam', empty)),
+      ('loop', run('loop', source)), ('beam', run('beam', source)),
+      ('decode alone', lambda: cpu_of('-c', DECODE, source)[0]),
+      ('PySceneDetect, 3 passes', lambda: cpu_of('-c', DETECT, source)[0])):
     try:
-      found[name] = run()
+      cpu = found[name] = measured()
     except subprocess.CalledProcessError:
-      print(f'{name}: not installed')
-  print(f'720p{FPS} H.264, {seconds} s; start of the command alone {start:.2f} CPU s')
-  for name, cpu in found.items():
-    print(f'  {name:24s} {cpu:7.2f} CPU s = {seconds / cpu:6.1f} x real time a core'
-          + (f', {seconds / (cpu - start):.1f} without the start' if name == 'loop' else ''))
+      print(f'  {name}: not installed')
+      continue
+    print(f'  {name:24s} {cpu:7.2f} CPU s' + (
+        '' if 'start' in name else f' = {seconds / cpu:6.1f} x real time a core'), flush=True)
+    if start := found.get(f'{name}, start alone'):
+      print(f'  {"":24s} {seconds / (cpu - start):6.1f} x without the start')
   if 'beam' in found:
-    print(f'  beam / loop {found["beam"] / found["loop"]:.2f}')
+    work = {n: found[n] - found[f'{n}, start alone'] for n in engines}
+    print(f'  beam / loop {found["beam"] / found["loop"]:.2f}, without their starts '
+          f'{work["beam"] / work["loop"]:.2f}')
 
 
 def memory(folder):

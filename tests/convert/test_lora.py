@@ -9,7 +9,7 @@ from safetensors import numpy as st
 
 from svdjax import checkpoint, sample
 from svdjax.convert import lora as lora_file
-from svdjax.convert import store
+from svdjax.convert import merge, store
 from svdjax.convert.mapping import depth
 from svdjax.core.errors import BadInput
 from svdjax.models import lora
@@ -75,16 +75,40 @@ def test_files_that_do_not_fit_are_refused(unet, factors, tmp_path):
       lora_file.load(file, *unet)
 
 
-def test_sampling_adds_a_lora(unet, factors, converted, tmp_path):
+def test_sampling_adds_several_with_weights(unet, factors, converted, tmp_path):
   lora_file.save(tmp_path / 'lora.safetensors', factors, 4., unet[1])
+  other = {n: x[:2] if n.endswith('/b') else x[:, :2] for n, x in factors.items()}
+  lora_file.save(tmp_path / 'other.safetensors', other, 2., unet[1])
   arguments = ['--checkpoint', str(converted), '--out', 'x', '--image', 'y', '--lora',
-               str(tmp_path / 'lora.safetensors'), '--lora-scale', '0.5']
+               f'{tmp_path}/lora.safetensors:0.5,{tmp_path}/other.safetensors']
   params = checkpoint.load(converted)[1]
   adapted = sample.load(sample.arguments(arguments))[2]
-  expected = lora.merge(params, factors, 0.5)
+  expected = lora.merge(lora.merge(params, factors, 0.5), other, 1.)
   for name, x in adapted.items():
     np.testing.assert_array_equal(x, expected[name])
   assert any((adapted[n] != params[n]).any() for n in params)
+
+
+def test_a_merged_checkpoint_is_one_like_any_other(unet, factors, converted, tmp_path):
+  lora_file.save(tmp_path / 'lora.safetensors', factors, 4., unet[1])
+  merge.convert(converted, tmp_path / 'merged', lora=f'{tmp_path}/lora.safetensors:-0.5')
+  config, params, step = checkpoint.load(tmp_path / 'merged')
+  expected = lora.merge(checkpoint.load(converted)[1], factors, -0.5)
+  assert step == 0 and config.model == checkpoint.load_config(converted).model
+  assert params.keys() == expected.keys()
+  for name, x in params.items():
+    np.testing.assert_array_equal(x, expected[name])
+  with pytest.raises(BadInput, match='exists already'):
+    merge.convert(converted, tmp_path / 'merged', lora=f'{tmp_path}/lora.safetensors')
+
+
+@pytest.mark.parametrize('text, message', [
+    ('none.safetensors', '--lora none.safetensors is not a file'),
+    ('f.safetensors:much', '--lora f.safetensors:much has no number after the colon'),
+    ('f.safetensors:nan', 'has no number'), ('', '--lora  is not a file')])
+def test_files_that_are_named_wrongly(text, message):
+  with pytest.raises(BadInput, match=message):
+    lora_file.parse(text)
 
 
 def test_peft_computes_the_same(world, unet, factors, converted, tmp_path):

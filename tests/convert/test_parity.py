@@ -6,6 +6,7 @@ differ by some 1e-6 of outputs of size 1 for each of these depths.
 
 import importlib.util
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -165,6 +166,27 @@ def test_an_exported_folder_loads_as_a_pipeline(world, reference, converted, tmp
   assert tuple(pipeline.feature_extractor.image_mean) == clip_resize.MEAN
 
 
+def test_an_exported_text_to_video_unet(world, reference, tmp_path):
+  """A video UNet that attends to several tokens has no pipeline in diffusers, and runs there."""
+  from_diffusers.convert(world.write_folder(tmp_path / 'in', world.TEXT_VIDEO), tmp_path / 'jax')
+  to_diffusers.convert(tmp_path / 'jax', tmp_path / 'out')
+  theirs = diffusers.UNetSpatioTemporalConditionModel.from_pretrained(
+      tmp_path / 'out', subfolder='unet')
+  reference.transformers.CLIPTextModel.from_pretrained(tmp_path / 'out' / 'text_encoder')
+  config, params, _ = checkpoint.load(tmp_path / 'jax')
+  x, c_noise, _, scalars = world.unet_inputs(config.model.unet, 5, 6, 10)
+  context = world.draw('captions', (2, 9, config.model.unet.context_dim)) * 15
+  with torch.no_grad():
+    want = reference.channels_last(theirs(reference.channels_first(x), *map(
+        torch.from_numpy, (c_noise, context, scalars))).sample)
+  values = dict(zip(('fps', 'motion', 'cond_aug'), scalars.T))
+  network = parts_lib.build({'unet': config.model.unet}).bind('unet', params)
+  got = jax.jit(network)(x, c_noise, context, embed_scalars(
+      tuple(values), config.model.unet.vector_dim, values))
+  assert want.std() > 0.1
+  close(got, want, 5e-5)
+
+
 def test_a_folder_that_diffusers_saved_converts(world, reference, converted, tmp_path):
   """Its own config.json, names and file layout, in bfloat16 and split into shards."""
   pipeline = diffusers.StableVideoDiffusionPipeline.from_pretrained(
@@ -182,7 +204,8 @@ def test_a_folder_that_diffusers_saved_converts(world, reference, converted, tmp
 def test_the_full_size_check_runs_at_a_small_size():
   script = pathlib.Path(__file__).with_name('full_size.py')
   done = subprocess.run([sys.executable, script, '--size', 'small', '--frames', '3'],
-                        capture_output=True, text=True, check=False)
+                        capture_output=True, text=True, check=False,
+                        env=os.environ | {'PYTHONPATH': str(script.parents[2])})
   assert done.returncode == 0, done.stderr
   told = json.loads(done.stdout)
   assert told['max_difference'] < 5e-5 and told['output_std'] > 0.1

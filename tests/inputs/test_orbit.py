@@ -1,4 +1,6 @@
-"""Cameras around an object and the object's picture, as SV3D has them."""
+"""Cameras around an object, views from clips of it, and its picture."""
+
+import json
 
 import numpy as np
 from PIL import Image
@@ -51,3 +53,33 @@ def test_nothing_is_no_object(tmp_path):
   Image.new('RGBA', (8, 8)).save(tmp_path / 'empty.png')
   with pytest.raises(BadInput, match='wholly transparent'):
     orbit.load_object(tmp_path / 'empty.png', 32)
+
+
+def entry(views, truth):
+  return {'pts': np.arange(views), 'clip_id': 'x', 'truth': json.dumps(truth) if truth else ''}
+
+
+CIRCLE = {'elevation': 12.5, 'azimuth': [0.]}
+
+
+def test_84_renders_give_every_fourth_from_any_start():
+  starts = set()
+  for seed in range(20):
+    chosen, elevation = orbit.views(entry(84, CIRCLE), 21, True, np.random.default_rng(seed))
+    assert elevation == 12.5 and set(np.diff(chosen)) <= {4, 4 - 84}
+    starts.add(int(chosen[0]))
+  assert len(starts) > 10
+
+
+def test_footage_is_spread_over_the_clip_from_its_first_frame():
+  chosen, elevation = orbit.views(entry(10, None), 4, False, np.random.default_rng(0))
+  assert chosen.tolist() == [0, 2, 5, 7] and elevation is None
+
+
+@pytest.mark.parametrize('views, truth, message', [
+    (20, CIRCLE, 'has 20 views, fewer than config.data.frames 21'),
+    (21, None, 'has no elevation and azimuth: train the variant unposed'),
+    (21, {'elevation': 3.}, 'has no elevation and azimuth')])
+def test_clips_that_are_no_orbit(views, truth, message):
+  with pytest.raises(BadInput, match=message):
+    orbit.views(entry(views, truth), 21, True, np.random.default_rng(0))

@@ -27,8 +27,8 @@ def report(**means):
 def test_every_step_is_a_command_of_this_repository(name, scale, tmp_path):
   config = ablate.load(f'{name}:{scale}')
   todo = ablate.steps(config, tmp_path / 'prior', tmp_path / 'runs', 2)
-  assert len({s.name for s in todo}) == len(todo) == len(config.once) + 2 * len(config.arms) * len(
-      config.each)
+  each = sum(len(ablate.each(config, arm)) for arm in config.arms)
+  assert len({s.name for s in todo}) == len(todo) == len(config.once) + 2 * each
   for step in todo:
     assert step.command[0] == '-m' and not any('{' in word for word in step.command)
     module = quickstart.ROOT / step.command[1].replace('.', '/')

@@ -28,13 +28,19 @@ def read(params, tokens, dtype=jnp.float32):
   return states.astype(dtype), states.mean(1)
 
 
+def seven(params, height, width):
+  """The latent of frames that are not given."""
+  return jnp.full((height, width, 4), 7. * params['gain'])
+
+
 @pytest.fixture
 def fake():
   """fake(unet=None, scale=1.) -> (Parts, params); the UNet is a function of its four inputs."""
 
   def make(unet=None, scale=1.):
-    network = lambda params, *inputs: unet(*inputs) * params['gain']
-    networks = {'vae': encode_decode, 'clip_image': see, 'clip_text': read, 'unet': network}
+    network = lambda params, *inputs, **more: unet(*inputs, **more) * params['gain']
+    networks = {'vae': encode_decode, 'clip_image': see, 'clip_text': read, 'unet': network,
+                'mask': seven}
     parts = Parts({n: Functional({}, None, f) for n, f in networks.items()},
                   {'vae': {'scale': scale, 'temporal': False}, 'clip_image': {'size': 16},
                    'unet': {'vector_dim': 24}})

@@ -54,6 +54,54 @@ def test_the_first_frame_stands_beside_every_frame_unscaled(fake, image_config, 
     np.testing.assert_array_equal(concat[:, t], mean)
 
 
+@pytest.fixture
+def between(nano, inputs):
+  """Config and inputs of a model that is given both ends."""
+  last = jax.random.uniform(jax.random.key(2), inputs['image'].shape, minval=-1., maxval=1.)
+  return nano('interpolation'), inputs | {'last_image': last, 'cond_aug': jnp.zeros(2)}
+
+
+def test_between_two_frames_stands_the_learned_latent(fake, between):
+  """{z_s, m, m, m, z_e} and a mask: 4 + 1 channels beside the 4 of the noisy latents."""
+  config, inputs = between
+  parts, params = fake(scale=0.25)
+  concat = conditioning.conditions(config, parts, params, inputs, 5, KEY).concat
+  assert concat.shape == (2, 5, 8, 12, 5)
+  np.testing.assert_array_equal(concat[0, :, 0, 0, 4], [1, 0, 0, 0, 1])
+  assert (concat[..., 4] == concat[:1, :, :1, :1, 4]).all()
+  for t, name in ((0, 'image'), (4, 'last_image')):
+    latent = 0.25 * latents.encode_condition(parts, params, inputs[name])
+    np.testing.assert_array_equal(concat[:, t, ..., :4], latent)
+  assert (concat[:, 1:4, ..., :4] == 7).all()  # what the fixture's mask latent is
+
+
+def test_given_ends_are_noised_as_latents(fake, between):
+  config, inputs = between
+  parts, params = fake(scale=0.25)
+  make = lambda aug: conditioning.conditions(
+      config, parts, params, inputs | {'cond_aug': jnp.array(aug)}, 5, KEY).concat[..., :4]
+  noise = np.asarray(make([0.02, 0.5]) - make([0., 0.]))
+  np.testing.assert_allclose(noise[:, [0, 4]].std((1, 2, 3, 4)), [0.02, 0.5], rtol=0.1)
+  assert (noise[:, 1:4] == 0).all()
+
+
+def test_clip_sees_both_ends(fake, between):
+  config, inputs = between
+  parts, params = fake()
+  context = conditioning.conditions(config, parts, params, inputs, 5, KEY).context
+  for k, name in enumerate(('image', 'last_image')):
+    token = parts.apply('clip_image', params, clip_resize.preprocess(inputs[name], 16))
+    np.testing.assert_array_equal(context[:, k], token)
+
+
+def test_without_the_ends_nothing_tells_which_frames_were_given(fake, between):
+  config, inputs = between
+  parts, params = fake()
+  given = conditioning.conditions(config, parts, params, inputs, 5, KEY)
+  dropped = conditioning.without_image(config, given, jnp.ones(2, bool))
+  assert (dropped.concat == 0).all() and (dropped.context == 0).all()
+
+
 def test_text_models_see_the_states_of_the_caption_alone(fake, nano, inputs):
   parts, params = fake()
   given = conditioning.conditions(nano('image_discrete'), parts, params, inputs, 1, KEY)
@@ -69,6 +117,18 @@ def test_the_unconditional_input_lacks_token_and_latent_together(fake, image_con
     assert (getattr(given, name)[0] != 0).any() and (getattr(dropped, name)[0] == 0).all()
     np.testing.assert_array_equal(getattr(dropped, name)[1], getattr(given, name)[1])
   np.testing.assert_array_equal(dropped.vector, given.vector)
+
+
+def test_layers_between_frames_may_read_a_caption_of_their_own(fake, nano, inputs):
+  parts, params = fake()
+  config = nano('t2v_hq')
+  plain = conditioning.conditions(config, parts, params, inputs, 3, KEY)
+  assert plain.temporal_context is None
+  words = jnp.array([[5, 6], [7, 8]])
+  told = inputs | {'temporal_tokens': words}
+  given = conditioning.conditions(config, parts, params, told, 3, KEY)
+  np.testing.assert_array_equal(given.temporal_context[..., 0], words)
+  np.testing.assert_array_equal(given.context, plain.context)
 
 
 def test_text_is_not_dropped_with_the_image(fake, nano, inputs):

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from svdjax.diffusion import precondition
-from svdjax.tasks import denoising, latents
+from svdjax.diffusion import precondition, sampler
+from svdjax.tasks import conditioning, denoising, latents
 
 KEY = jax.random.key(3)
 CLIPS = 8
@@ -110,3 +110,35 @@ def test_only_the_unet_is_trained_through_the_loss(fake, config):
   parts, params = fake(lambda x, *_: 0.1 * x[..., :4])
   grads = jax.grad(lambda p: denoising.loss(config, parts, p, batch_of(), KEY)[0])(params)
   assert {name for name, g in grads.items() if g != 0} == {'unet/gain'}
+
+
+def test_a_caption_for_layers_between_frames_reaches_them_alone(fake, nano):
+  seen = []
+  parts, params = fake(lambda x, *_, **more: seen.append(more) or zero(x))
+  given = conditioning.Conditions(jnp.ones((1, 2, 16)), None, None)
+  for temporal in (None, jnp.zeros((1, 3, 16))):
+    denoise = denoising.denoiser(nano('t2v_hq'), parts, params,
+                                 given._replace(temporal_context=temporal), jnp.float32)
+    denoise(jnp.zeros((1, 3, 8, 12, 4)), jnp.ones(1))
+  assert seen[0] == {} and seen[1]['temporal_context'].shape == (1, 3, 16)
+
+
+@pytest.mark.parametrize('step', [sampler.euler_step, sampler.heun_step])
+def test_known_frames_come_back_whatever_the_network_says(fake, nano, step):
+  parts, params = fake(lambda x, *_: jnp.sin(37. * x))
+  known = jax.random.normal(jax.random.key(1), (1, 2, 8, 12, 4))
+  given = conditioning.Conditions(jnp.ones((1, 2, 16)), None, None, known=known)
+  denoise = denoising.denoiser(nano('t2v_hq'), parts, params, given, jnp.float32)
+  x = 80. * jax.random.normal(KEY, (1, 5, 8, 12, 4))
+  start = x.at[:, :2].add(known)
+  np.testing.assert_array_equal(denoise(start, jnp.full(1, 80.))[:, :2], known)
+  halfway = step(denoise, start, 80., 3.)
+  np.testing.assert_allclose(halfway[:, :2], known + 3. / 80. * x[:, :2], rtol=1e-3, atol=1e-3)
+  np.testing.assert_array_equal(step(denoise, halfway, 3., 0.)[:, :2], known)
+
+
+def test_the_latent_between_two_frames_is_learned(fake, nano):
+  config = nano('interpolation', {'conditioning.drop_image': 0.})
+  parts, params = fake(lambda x, *_: 0.1 * x[..., :4] + 0.1 * x[..., 4:8])
+  grads = jax.grad(lambda p: denoising.loss(config, parts, p, batch_of(), KEY)[0])(params)
+  assert {name for name, g in grads.items() if g != 0} == {'unet/gain', 'mask/gain'}

@@ -4,6 +4,15 @@ import os
 import time
 
 
+def wait_for(path):
+  """Whether a file appears within ten seconds; "" is there at once."""
+  for _ in range(200):
+    if not path or os.path.exists(path):
+      return True
+    time.sleep(0.05)
+  return False
+
+
 class Plugin:
   """Says what `answer` gives; a clip whose id begins with `bad` (hex digits) makes it misbehave."""
   fields = ('caption_image',)

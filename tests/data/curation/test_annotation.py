@@ -9,7 +9,7 @@ import pyarrow.parquet
 import pytest
 from safetensors.numpy import save_file
 
-from data.curation import annotators, captioners, engine
+from data.curation import annotators, captioners, detectors, engine
 from data.toyworld import film, reel
 from svdjax.core.errors import BadInput
 
@@ -35,8 +35,9 @@ def plugins(monkeypatch):
 
 
 @pytest.fixture
-def impatient(monkeypatch):
-  monkeypatch.setattr(engine, 'make', functools.partial(engine.make, patience=2.0))
+def hurry(monkeypatch):
+  """hurry(): from now on a worker is taken to hang after seconds."""
+  return lambda: monkeypatch.setattr(engine, 'make', functools.partial(engine.make, patience=4.0))
 
 
 def every(records, output):
@@ -51,9 +52,10 @@ def failures(output):
 @pytest.mark.parametrize('how, workers', [('raise', '0'), ('rows', '0'), ('field', '0'),
                                           ('die', '1'), ('hang', '1')])
 def test_a_broken_answer_costs_its_clip_alone(how, workers, videos, tmp_path, command, records,
-                                              impatient):
+                                              hurry):
   options = ['--preset', 'none', '--workers', workers]
   command(videos, tmp_path, *options)
+  hurry()
   bad = sorted(every(records, tmp_path))[3]
   command(videos, tmp_path, *options, '--annotate', f'plugins:Plugin,how={how},bad={bad}')
   for clip_id, entry in every(records, tmp_path).items():
@@ -127,7 +129,7 @@ def test_an_aesthetic_head_is_its_layers_one_after_another(head):
 @pytest.mark.parametrize('text, message', [
     ('nobody', 'nobody'), ('plugins:Nobody', 'Nobody'), ('plugins:Plugin,how', 'key=value'),
     ('plugins:Plugin,colour=red', 'colour'), ('clip,checkpoint=nowhere', 'nowhere'),
-    ('image_caption,model=nowhere', 'nowhere')])
+    ('image_caption,model=nowhere', 'nowhere'), ('text_area,model=nowhere', 'nowhere')])
 def test_bad_annotators_are_refused_before_work(text, message, videos, tmp_path, command):
   with pytest.raises(BadInput, match=message):
     command(videos, tmp_path / 'out', '--annotate', text)
@@ -157,3 +159,41 @@ def test_a_captioner_of_transformers(tmp_path, videos, command, records):
   entries = every(records, tmp_path / 'out').values()
   assert all(e['caption_status'][0] in (1, 2, 3) for e in entries)
   assert any(e['captions'][0] for e in entries)
+
+
+@pytest.fixture
+def text_detector(tmp_path):
+  """A folder with a small object detector of random weights that knows text and signs."""
+  pytest.importorskip('torch')
+  transformers = pytest.importorskip('transformers')
+  config = transformers.YolosConfig(
+      hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
+      image_size=[32, 48], patch_size=8, num_detection_tokens=5,
+      id2label={0: 'text', 1: 'sign'}, label2id={'text': 0, 'sign': 1})
+  transformers.YolosForObjectDetection(config).save_pretrained(tmp_path / 'model')
+  transformers.YolosImageProcessorPil(size={'height': 32, 'width': 48}, do_pad=False
+                                      ).save_pretrained(tmp_path / 'model')
+  return tmp_path / 'model'
+
+
+def test_text_area_by_a_detector_of_transformers(tmp_path, videos, command, records,
+                                                 text_detector):
+  command(videos, tmp_path / 'out', '--preset', 'none', '--annotate',
+          f'text_area,model={text_detector},threshold=0')
+  assert not failures(tmp_path / 'out')
+  entries = every(records, tmp_path / 'out').values()
+  assert all(e['text_detector'] == b'YolosForObjectDetection@text' for e in entries)
+  assert any(e['text_area'].max() > 0 for e in entries)
+  assert all((e['text_area'] >= 0).all() and (e['text_area'] <= 1).all() for e in entries)
+
+
+@pytest.mark.parametrize('option, message', [('label=word', 'no label "word"'),
+                                             ('threshold=much', 'threshold=much')])
+def test_bad_options_of_a_detector_are_refused(option, message, text_detector):
+  with pytest.raises(BadInput, match=message):
+    annotators.make(annotators.parse(f'text_area,model={text_detector},{option}'))
+
+
+def test_boxes_are_counted_once_and_only_those_of_text():
+  boxes = np.float32([[0, 0, 4, 5], [2, 0, 6, 5], [-3, 5, 2, 99], [0, 0, 10, 10]])
+  assert detectors.covered(boxes, [0, 0, 0, 1], [0], (10, 10)) == pytest.approx(0.3 + 0.1)

@@ -3,6 +3,7 @@
 import functools
 import operator
 import os
+import pathlib
 import socket
 
 import pytest
@@ -56,6 +57,20 @@ def test_what_breaks_is_told(tmp_path):
   assert died == engine.Broken('CRASH', 'the worker died with exit code 3')
 
 
+def test_results_come_while_the_pipeline_runs(tmp_path, monkeypatch):
+  """The last item waits for a file that is written once the first result is there."""
+  from data.curation import beam
+  monkeypatch.syspath_prepend(str(pathlib.Path(__file__).parent))
+  monkeypatch.setenv('PYTHONPATH', str(pathlib.Path(__file__).parent), prepend=':')
+  from plugins import wait_for
+  signal = tmp_path / 'signal'
+  found = []
+  for item, result in beam.Pipeline(wait_for, tmp_path / 's').map(['', str(signal)]):
+    found.append((item, result))
+    signal.touch()
+  assert found == [('', True), (str(signal), True)]
+
+
 @pytest.mark.parametrize('runner', ['DataflowRunner', 'FlinkRunner', 'SparkRunner'])
 def test_the_graph_is_built_for_other_runners(runner):
   import apache_beam
@@ -64,10 +79,10 @@ def test_the_graph_is_built_for_other_runners(runner):
   options = PipelineOptions([f'--runner={runner}', '--project=p', '--region=r',
                              '--temp_location=gs://bucket/tmp'])
   pipeline = apache_beam.Pipeline(options=PipelineOptions(['--runner=FnApiRunner']))
-  beam.graph(pipeline, operator.neg, [1, 2], 'prefix')
+  beam.graph(pipeline, operator.neg, [1, 2], 'staging')
   proto = pipeline.to_runner_api()
   names = {t.unique_name for t in proto.components.transforms.values()}
-  assert {'items', 'stage', 'results'} <= names and options.get_all_options()['runner'] == runner
+  assert {'items', 'stage'} <= names and options.get_all_options()['runner'] == runner
 
 
 def test_unknown_options_are_refused(videos, tmp_path, command):

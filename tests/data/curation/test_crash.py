@@ -33,7 +33,7 @@ def log(tmp_path, monkeypatch):
   site.mkdir()
   (site / 'sitecustomize.py').write_text(_DECODER.format(log=str(path)))
   monkeypatch.setenv('PYTHONPATH', f'{site}:{ROOT}')
-  monkeypatch.setattr(engine, 'make', functools.partial(engine.make, patience=3.0))
+  monkeypatch.setattr(engine, 'make', functools.partial(engine.make, patience=6.0))
   return path
 
 

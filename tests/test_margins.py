@@ -1,0 +1,84 @@
+"""Tasks against their trivial answers."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from svdjax import margins
+from svdjax.metrics import truth
+
+
+@dataclasses.dataclass
+class Subject:
+  """What svdjax.evaluate gives, with answers that are known."""
+  config: object
+  params: dict
+  world: object
+  answer: object
+  seeds: int = 2
+  shown: tuple = ()
+  generator: object = None
+
+  def held_out(self, kinds):
+    return {'video': self.answer('truth', None)}, [{'caption': 'a clip'}] * 2
+
+  def sample(self, batch, seed):
+    return self.answer('made', self.params)
+
+
+def ramp(steps):
+  """Clips [2 t 4 4 3] whose brightness takes these values."""
+  frames = np.array(steps, np.uint8)[None, :, None, None, None]
+  return np.broadcast_to(frames, (2, len(steps), 4, 4, 3)).copy()
+
+
+def test_blending_is_linear():
+  np.testing.assert_array_equal(margins.blend(ramp([0, 7, 7, 7, 100])), ramp([0, 25, 50, 75, 100]))
+
+
+def test_interpolation_is_measured_between_the_given_frames(nano):
+  """A model that is right between two frames and wrong at them; blending is 10 levels off."""
+  clips = {'truth': ramp([0, 60, 100]), 'made': ramp([50, 59, 50])}
+  subject = Subject(nano('interpolation'), {}, None, lambda name, _: clips[name])
+  assert margins.of_task(subject.config) is margins.interpolation
+  figure, = margins.interpolation(subject)
+  decibel = lambda error: 20 * np.log10(255 / error)
+  assert figure.values == pytest.approx([decibel(1)] * 2)
+  assert figure.baselines['linear blending'] == pytest.approx(decibel(10))
+  assert figure.baselines['first frame repeated'] == pytest.approx(decibel(60))
+  assert subject.shown[2] == ['a clip'] * 2
+
+
+def test_views_are_compared_with_the_copied_one(nano):
+  clips = {'truth': ramp([10, 20, 20]), 'made': ramp([0, 21, 19])}
+  subject = Subject(nano('multiview'), {}, None, lambda name, _: clips[name])
+  assert margins.of_task(subject.config) is margins.multiview
+  figure, = margins.multiview(subject)
+  assert figure.values[0] == pytest.approx(20 * np.log10(255))
+  assert figure.baselines == {'view copied': pytest.approx(20 * np.log10(25.5))}
+
+
+def test_a_camera_lora_is_compared_with_itself_without_factors(nano, tmp_path):
+  from data.toyworld import render, scene, world
+  import json
+  (tmp_path / 'world.json').write_text(json.dumps(world.describe()))
+  drawn = lambda kind, move: next(
+      s for s in (scene.sample(0, 'train', i, {kind: 1.}) for i in range(200)) if s.move == move)
+  film = lambda s: np.stack([render.render(s, 48, 64, 6)] * 2)
+  moving, still = film(drawn('camera', 'left')), film(drawn('pointer', 'none'))
+
+  def answer(name, params):
+    return still if params is not None and (params['lora/a'] == 0).all() else moving
+
+  config = nano('camera_lora,horizontal')
+  params = {'lora/a': np.ones(2), 'unet/a': np.ones(2)}
+  subject = Subject(config, params, truth.load_world(tmp_path), answer)
+  assert margins.of_task(config) is margins.camera
+  figure, = margins.camera(subject)
+  assert figure.values == [1., 1.] and figure.baselines == {'no LoRA': 0., 'true clips': 1.}
+  assert subject.params['lora/a'].all()
+
+
+def test_other_tasks_are_measured_elsewhere(nano):
+  assert margins.of_task(nano('i2v_14f')) is None and margins.of_task(nano('t2v_hq')) is None
