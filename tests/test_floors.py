@@ -24,6 +24,7 @@ FLOORS = [
     ['checkpoint', 'generate'],
     ['handoff', 'preview', 'validate', 'convert', 'annotate', 'saving', 'sampling', 'features',
      'interpolate', 'chain'],
+    ['prepare'],
     ['train', 'sample', 'evaluate', 'measure', 'encoding'],
     ['main', 'demo', 'goodput', 'encode'],
     ['plan'],
