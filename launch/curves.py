@@ -57,7 +57,8 @@ def svg(series):
   label = lambda x, y, text: f'<text x="{x}" y="{y}">{escape(text)}</text>'
   parts = [f'<rect x="{LEFT}" y="20" width="{WIDTH}" height="{HEIGHT}" fill="none" stroke="#999"/>',
            label(4, 30, f'{high:.3g}'), label(4, HEIGHT + 20, f'{low:.3g}'),
-           label(LEFT, HEIGHT + 40, f'step {x0:g}'), label(LEFT + WIDTH - 60, HEIGHT + 40, f'{x1:g}')]
+           label(LEFT, HEIGHT + 40, f'step {x0:g}'),
+           label(LEFT + WIDTH - 60, HEIGHT + 40, f'{x1:g}')]
   for i, (name, line) in enumerate(series.items()):
     colour, y = COLOURS[i % len(COLOURS)], 36 + 18 * i
     parts.append(f'<polyline fill="none" stroke="{colour}" stroke-width="1.5" points="'

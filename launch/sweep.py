@@ -7,8 +7,8 @@
 Several --sweep make all combinations. Without one, the experiment file says what to run by a
 generator `sweep()` of {field: value}. Each run has a folder of its own below DIR. `local` runs them
 one after another and goes on where it ended; `print` prints the commands; `slurm` writes
-DIR/sweep.sbatch, an array of one job a run; `summary`, also done after `local`, prints a table of the
-runs and writes their curves to DIR/sweep.svg.
+DIR/sweep.sbatch, an array of one job a run; `summary`, also done after `local`, prints a table of
+the runs and writes their curves to DIR/sweep.svg.
 """
 
 import argparse
@@ -71,7 +71,8 @@ def settings_in(config):
   command.experiment(config)  # refuses a file that is none
   path = config.partition(':')[0]
   sweep = runpy.run_path(path).get('sweep')
-  found = [{n.removeprefix('config.'): str(v) for n, v in s.items()} for s in sweep()] if sweep else []
+  found = [{n.removeprefix('config.'): str(v) for n, v in setting.items()}
+           for setting in (sweep() if sweep else ())]
   if not found:
     raise BadInput(f'--config {path} defines no sweep() that yields settings: add one, or pass '
                    '--sweep config.optim.lr=1e-4,3e-5')

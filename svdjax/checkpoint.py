@@ -27,8 +27,7 @@ from svdjax.core.distributed import say
 logging.getLogger('absl').setLevel(logging.ERROR)
 # Fields that may change when a workdir is resumed; any other change is refused.
 CHANGEABLE = ('train.steps', 'train.log_every', 'checkpoint.', 'sample.', 'data.threads',
-              'data.cache', 'data.max_damaged', 'data.source', 'data.latents', 'init_from',
-              'mesh.')
+              'data.cache', 'data.max_damaged', 'data.source', 'data.latents', 'init_from', 'mesh.')
 
 
 def save_params(directory, params):
@@ -82,9 +81,7 @@ def saved_steps(workdir):
 
 
 def good_step(workdir, part=''):
-  """The latest step whose files are as they were written.
-
-  Steps of a workdir without any manifest, which only older code has left, are taken as they are.
+  """The latest step whose files are as they were written; without any manifest, the latest.
 
   Args:
     workdir: folder with at least one saved step.
@@ -109,7 +106,7 @@ def good_step(workdir, part=''):
 
 
 def load_frozen(workdir, prefix=''):
-  """What a stage did not train, {name: numpy array}; raises BadInput if it is damaged."""
+  """What a stage did not train, {name: numpy array}; raises BadInput if damaged."""
   folder = pathlib.Path(workdir) / 'frozen'
   if not folder.is_dir():
     return {}

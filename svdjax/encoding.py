@@ -61,7 +61,8 @@ def read_networks(paths, wanted):
   if 'vae' not in sizes:
     raise BadInput(f'checkpoint {paths} brings no autoencoder: name the workdir of one')
   if 'clip_text' in sizes and tokenizer is None:
-    raise BadInput(f'checkpoint {paths} brings a text tower without a tokenizer (assets/vocab.json)')
+    raise BadInput(f'checkpoint {paths} brings a text tower and no tokenizer: name a folder with '
+                   'assets/vocab.json')
   return sizes, params, tokenizer
 
 

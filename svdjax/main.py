@@ -90,7 +90,8 @@ def check_number(name, value, default):
   try:
     kind(value)
   except ValueError:
-    raise BadInput(f'{name} must be {words}, not "{value}": for example --{name}={default}') from None
+    raise BadInput(f'{name} must be {words}, not "{value}": for example '
+                   f'--{name}={default}') from None
 
 
 def parse(argv, required=('config', 'workdir')):

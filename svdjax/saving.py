@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import orbax.checkpoint as ocp
 
 from svdjax import checkpoint
-from svdjax.core import manifest
+from svdjax.core import distributed, manifest
 from svdjax.core.errors import BadInput, Stopped
 from svdjax.core.faults import Faults
 from svdjax.state import State
@@ -49,7 +49,7 @@ class Checkpoints:
 
   def __init__(self, workdir, keep):
     self.workdir, self.keep, self.failed = pathlib.Path(workdir), keep, 0
-    self.faults = Faults(workdir)
+    self.faults = Faults(workdir, silent=not distributed.first())
     self.directory = self.workdir.absolute() / 'checkpoints'
     self._orbax = ocp.Checkpointer(ocp.CompositeCheckpointHandler())
 
@@ -75,8 +75,8 @@ class Checkpoints:
     if step == self.latest_step():
       return True
     if not all_finite(state):
-      raise SaveError(f'the state at step {step} holds values that are not finite and is not saved; '
-                      f'{self._last()}: lower config.optim.lr')
+      raise SaveError(f'the state at step {step} holds values that are not finite and is not '
+                      f'saved; {self._last()}: lower config.optim.lr')
     try:
       self._write(step, state, data)
     except Exception as error:  # orbax raises many kinds for a disk that is full or gone
@@ -101,25 +101,31 @@ class Checkpoints:
     self._orbax.save(partial, force=True, args=ocp.args.Composite(
         params=save(state.params), ema=save(state.ema), opt=save(state.opt),
         data=ocp.args.JsonSave(data)))
-    if jax.process_index() == 0:
+    fault = self._finish(partial, step) if distributed.first() else None
+    if not distributed.agree(fault is None):
+      raise fault or OSError('the first process could not finish it')
+
+  def _finish(self, partial, step):
+    """Makes what all processes wrote the latest step; returns the error that prevented it."""
+    try:
       manifest.write(partial)
       partial.rename(self.directory / str(step))
       for old in sorted(checkpoint.saved_steps(self.workdir))[:-self.keep]:
         (self.directory / str(old)).rename(self.directory / f'{old}.partial')
       self._clear()
-    if jax.process_count() > 1:
-      multihost_utils.sync_global_devices(f'saved {step}')
+    except OSError as error:
+      return error
+    return None
 
   def _clear(self):
     """Removes what is not a finished step: of killed runs, failed saves and steps too old."""
-    if jax.process_index() == 0:
+    if distributed.first():
       for path in self.directory.glob('*'):
         if not path.name.isdigit():
           shutil.rmtree(path, ignore_errors=True)
 
   def restore(self, like):
-    """The latest good state and data position, or None; `like` is a State of shapes and
-    shardings.
+    """The latest good state and data position, or None; `like` has its shapes and shardings.
 
     Raises:
       BadInput: no step is as it was written, or it is of other networks.
@@ -138,7 +144,7 @@ class Checkpoints:
   def _good_step(self):
     """The latest step whose checksums agree; process 0 looks and moves later ones away."""
     step = -1
-    if jax.process_index() == 0:
+    if distributed.first():
       with contextlib.suppress(BadInput):
         step, damaged = checkpoint.good_step(self.workdir)
         for bad, fault in damaged.items():

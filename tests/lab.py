@@ -28,7 +28,8 @@ class Lab:
     self.folder, self.steps = pathlib.Path(tempfile.mkdtemp(prefix='reliability')), steps
     self.data, self.random = self.folder / 'toy', random.Random()
     os.environ.update(JAX_COMPILATION_CACHE_DIR=str(self.folder / 'programs'), PYTHONPATH=str(ROOT),
-                      JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS='0.2')
+                      JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS='0.2',
+                      JAX_DISABLE_MOST_OPTIMIZATIONS='true')
     subprocess.run([sys.executable, '-m', 'data.toyworld', '--output', str(self.data), '--clips',
                     '16', '--test-clips', '4', '--height', '32', '--width', '48', '--frames', '12'],
                    cwd=ROOT, check=True, capture_output=True)
@@ -43,7 +44,8 @@ class Lab:
         '-c', f'{before}\nfrom svdjax.core.errors import run_command\nfrom svdjax import main\n'
         'run_command(main.main)']
     with open(self.folder / f'{name}.log', 'a') as log:
-      return subprocess.Popen([sys.executable, *program, *arguments], cwd=ROOT, stdout=log, stderr=log)
+      return subprocess.Popen([sys.executable, *program, *arguments], cwd=ROOT, stdout=log,
+                              stderr=log)
 
   def whole(self):
     """The workdir of a run that nothing happened to, made once."""

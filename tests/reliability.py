@@ -2,9 +2,9 @@
 
     python tests/reliability.py [--kills 50] [--steps 200] [--only T3,T4]
 
-Kills, signals and long runs are made here, on real processes of a nano stage; the rest are the tests
-of this folder, run once and read by name. T5 to T7 and T24 need several processes or devices and are
-tests of their own; ends with 1 if a promise is broken.
+Kills, signals and long runs are made here, on real processes of a nano stage; the rest are the
+tests of this folder, run once and read by name. T5 to T7 and T24 need several processes or devices
+and are tests of their own. Ends with 1 if a promise is broken.
 """
 
 import argparse
@@ -100,8 +100,8 @@ def kills(lab, count):
   found = ledger.summary(ledger.read(folder))
   error = abs(sum(found['seconds'].values()) / found['total'] - 1.)
   kept = same and not wrong and not left and worst <= 2 and error < 0.01
-  return Found(kept, f'{done} kills, {partial} within a save; sha256 {"equal" if same else "differ"}, '
-               f'{wrong} repeated steps differ, {left} partial folders left, at most {worst} steps '
+  return Found(kept, f'{done} kills, {partial} within a save; sha256 '
+               f'{"equal" if same else "differ"}, {wrong} repeated steps differ, {left} partial folders left, at most {worst} steps '
                f'lost; ledger sums to wall time within {error:.2%}')
 
 
@@ -150,7 +150,7 @@ def orphans(lab, _):
 
 def full_stderr(lab, _):
   """T12: stderr on a full disk."""
-  process = lab.start('stderr', 20, before='import os, sys\nfull = os.open("/dev/full", os.O_WRONLY)\n'
+  process = lab.start('stderr', 20, before='import os\nfull = os.open("/dev/full", os.O_WRONLY)\n'
                       'os.dup2(full, 2)')
   code = process.wait()
   return Found(code == 0 and lab.latest('stderr') == 20, f'rc {code}')

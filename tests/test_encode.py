@@ -95,7 +95,8 @@ def test_the_loss_is_that_of_pixels_without_running_autoencoder_or_text_tower(
 
 def test_noise_on_conditioning_images_is_that_of_its_level(latents, nano, split_toy):
   clips = encoded.Clips(config_of(nano, 'i2v_14f,base', split_toy, latents))
-  levels = np.concatenate([clips._decoded(i)[0]['cond_aug'] for i in range(8)])  # pylint: disable=protected-access
+  entries = (record.decode(clips.source[i], encoded.features()) for i in range(8))
+  levels = np.concatenate([entry['cond_aug'] for entry in entries])
   assert len(set(levels)) == 8 * 12  # each frame has its own
   assert np.log(levels).mean() == pytest.approx(-3., abs=0.2)
   assert np.log(levels).std() == pytest.approx(0.5, abs=0.15)
@@ -110,8 +111,8 @@ def test_a_killed_run_goes_on_to_the_same_bytes(latents, split_toy, sources, tmp
       raise KeyboardInterrupt
     return real(*args)
 
-  arguments = ['--input', str(split_toy), '--output', str(tmp_path / 'out'), '--checkpoint', sources,
-               *SIZE]
+  arguments = ['--input', str(split_toy), '--output', str(tmp_path / 'out'), '--checkpoint',
+               sources, *SIZE]
   with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
     patch.setattr(video, 'decode', dies)
     encode.main(arguments)
@@ -141,7 +142,8 @@ def test_damaged_records_are_left_out_and_named(split_toy, sources, tmp_path):
   clips[1]['video'] = b'no video'
   record.write_split(tmp_path / 'data', 'train', clips)
   encode.main(['--input', str(tmp_path / 'data'), '--output', str(tmp_path / 'out'),
-               '--checkpoint', sources, *SIZE, '--only', 'image', '--max-fps', '4', '--log-cond-aug', '-20', '0'])
+               '--checkpoint', sources, *SIZE, '--only', 'image', '--max-fps', '4',
+               '--log-cond-aug', '-20', '0'])
   assert len(pipeline.records(tmp_path / 'out', 'train')) == 2
   assert [row['record'] for row in faults.read(tmp_path / 'out')] == [1]
   meta = encoded.read_meta(tmp_path / 'out')

@@ -24,6 +24,7 @@ FLOORS = [
     ['checkpoint', 'generate'],
     ['handoff', 'preview', 'validate', 'convert', 'annotate', 'saving', 'sampling', 'features',
      'interpolate', 'chain', 'exhibit'],
+    ['prepare'],
     ['train', 'sample', 'evaluate', 'measure', 'encoding'],
     ['main', 'demo', 'goodput', 'encode', 'produce'],
     ['plan'],

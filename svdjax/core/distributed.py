@@ -54,3 +54,11 @@ def meet(name):
   if jax.process_count() > 1:
     from jax.experimental import multihost_utils
     multihost_utils.sync_global_devices(name)
+
+
+def agree(fine):
+  """Whether the first process says that all is fine; the others wait for it."""
+  if jax.process_count() == 1:
+    return fine
+  from jax.experimental import multihost_utils
+  return bool(multihost_utils.broadcast_one_to_all(jax.numpy.int32(fine)))

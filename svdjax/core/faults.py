@@ -15,10 +15,13 @@ def say(text):
 
 
 class Faults:
-  """Faults that a run survived, as lines on stderr and rows of `workdir`/faults.jsonl."""
+  """Faults that a run survived, as lines on stderr and rows of `workdir`/faults.jsonl.
 
-  def __init__(self, workdir):
-    self._path = pathlib.Path(workdir) / 'faults.jsonl'
+  Those of a process that is `silent`, as it sees what another reports, are not reported.
+  """
+
+  def __init__(self, workdir, silent=False):
+    self._silent, self._path = silent, pathlib.Path(workdir) / 'faults.jsonl'
 
   def report(self, kind, text, **fields):
     """Reports one fault; never raises.
@@ -28,6 +31,8 @@ class Faults:
       text: a sentence.
       **fields: JSON values, e.g. the step.
     """
+    if self._silent:
+      return
     say(f'warning: {text}')
     row = {'time': round(time.time(), 3), 'kind': kind, **fields, 'text': text}
     with contextlib.suppress(OSError):

@@ -98,7 +98,8 @@ def main():
       workdir = root / name.replace(' ', '_')
       train.train(config, workdir)
       step, wait = steady(workdir)
-      line += f'  {step:.3f} s a step of {config.train.batch_size} clips, {wait:.1%} waiting for data'
+      line += (f'  {step:.3f} s a step of {config.train.batch_size} clips, {wait:.1%} waiting '
+               'for data')
     print(line, flush=True)
 
 

@@ -20,8 +20,8 @@ def call(monkeypatch, tmp_path, capsys):
   """call(*arguments) -> stdout of a sweep of the nano autoencoder."""
 
   def run(*arguments, config=f'{NANO}:autoencoder'):
-    monkeypatch.setattr(sys, 'argv', ['sweep', '--config', config, '--workdir', str(tmp_path / 'out'),
-                                      *arguments])
+    monkeypatch.setattr(sys, 'argv', ['sweep', '--config', config, '--workdir',
+                                      str(tmp_path / 'out'), *arguments])
     sweep.main()
     return capsys.readouterr().out
 
@@ -48,7 +48,8 @@ def test_what_cannot_run_is_refused_before_anything_does(call, tmp_path, argumen
 
 
 def test_commands_are_printed(call):
-  lines = call('--sweep', 'optim.lr=1e-4,3e-5', '--config.train.steps=5', '--to', 'print').split('\n')
+  out = call('--sweep', 'optim.lr=1e-4,3e-5', '--config.train.steps=5', '--to', 'print')
+  lines = out.split('\n')
   argv = shlex.split(lines[1])
   assert len(lines) == 3 and argv[1:3] == ['-m', 'svdjax.main']
   assert argv[argv.index('--workdir') + 1].endswith('out/optim.lr=3e-5')
