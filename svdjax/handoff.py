@@ -73,12 +73,26 @@ def adopt(config, workdir):
         with config.unlocked():
           config.model[name] = model[name].to_dict() | kept
         break
+  _check_unseen(config, set(config.model) - frozen)
   if 'unet' in config.model and 'vae' in frozen:
     unet, latent = config.model.unet, config.model.vae.latent_channels
     if unet.out_channels != latent:
       raise BadInput(f'init_from {config.init_from} brings an autoencoder of {latent} latent '
                      f'channels and the UNet has {unet.out_channels}: set '
                      'config.model.unet.in_channels and out_channels, or name another autoencoder')
+
+
+def _check_unseen(config, names):
+  """Refuses networks that were trained with other numbers that no parameter's shape shows."""
+  models = {p: checkpoint.load_config(p).model for p in sources(config.init_from)
+            if checkpoint.is_ready(p)}
+  for name in names:
+    path = next((p for p, model in models.items() if name in model), None)
+    for field in ('groups', 'head_dim', 'heads') if path else ():
+      here, there = config.model[name].get(field), models[path][name].get(field)
+      if here != there:
+        raise BadInput(f'init_from {path} was trained with {name}.{field} {there} and this '
+                       f'experiment has {here}: set config.model.{name}.{field}={there}')
 
 
 def encoder_digests(params):

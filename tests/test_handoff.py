@@ -73,6 +73,13 @@ def test_the_wrong_stage_is_refused_in_one_sentence(nano, workdir_of, stage, sou
   assert '\n' not in str(refusal.value)
 
 
+def test_numbers_that_no_shape_shows_must_agree(nano, workdir_of, tmp_path):
+  config = nano('video_pretrain,low', {'init_from': str(workdir_of('image_pretrain'))})
+  config.model.unet.groups *= 2
+  with pytest.raises(BadInput, match=r'unet.groups \d+ and this experiment has \d+'):
+    handoff.adopt(config, tmp_path)
+
+
 def test_a_folder_that_is_no_workdir_is_refused(nano, tmp_path):
   with pytest.raises(BadInput, match='init_from: .*is not a workdir'):
     start(nano('image_discrete'), tmp_path)
