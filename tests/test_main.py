@@ -140,7 +140,7 @@ def test_more_than_memory_holds_and_the_remedy(refused, toy, tmp_path, monkeypat
     (['--config', 'experiments/clip.py:tiny', '--workdir', 'x', '--config.optim.lrr=1'],
      'config.optim.lrr is not a field of this experiment: did you mean config.optim.lr?'),
     (['--config', 'experiments/clip.py:tiny', '--workdir', 'x', '--config.train.steps=abc'],
-     'config.train.steps must be a whole number, not "abc": for example --config.train.steps=250'),
+     'config.train.steps must be a whole number, not "abc": for example --config.train.steps=125'),
     (['--config', 'experiments/clip.py:tiny', '--workdir', 'x', '--config.data.source=/none'],
      'data folder /none does not exist')])
 def test_the_real_command_says_one_line_and_ends_with_2(tmp_path, arguments, message):

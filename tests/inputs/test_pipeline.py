@@ -149,6 +149,9 @@ def test_a_truncated_shard_is_refused_at_once(data, tmp_path, size):
 
 def test_data_without_a_usable_clip_is_refused_with_a_reason(data, tmp_path):
   data.source = folder(tmp_path, {'video': b'no video'}, {'video': b''})
+  with pytest.raises(BadInput, match='2 of 2 records of .* are damaged.* record 0: video is not'):
+    pipeline.Clips(data, 'train', 0).clip(1, 0)
+  data.max_damaged = 1.
   with pytest.raises(BadInput, match='2 records in a row .* give no clip; record 1'):
     pipeline.Clips(data, 'train', 0).clip(1, 0)
 
