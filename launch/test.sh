@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # From a fresh machine to a green test run. --parity adds the comparisons with PyTorch,
-# --slow the checks that take minutes; other options go to pytest.
+# --slow the checks that take minutes; other options go to pytest. PyTorch brings gigabytes of CUDA
+# on Linux, unless PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu is set.
 set -euo pipefail
 extras="[test]"
 select=(-m "not slow")

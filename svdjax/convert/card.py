@@ -4,11 +4,18 @@ import json
 
 LOAD = '''```python
 from diffusers import StableVideoDiffusionPipeline
-pipeline = StableVideoDiffusionPipeline.from_pretrained(FOLDER)
+{resize}pipeline = StableVideoDiffusionPipeline.from_pretrained(FOLDER)
 frames = pipeline(image, height={height}, width={width}, num_frames={frames}, fps={fps:g},
                   min_guidance_scale={guidance_min:g}, max_guidance_scale={guidance_max:g},
                   num_inference_steps={steps}).frames[0]
 ```'''
+RELEASED_SIZE = 224  # of the image encoder's pictures, fixed in diffusers' pipeline
+RESIZE = '''\
+from diffusers.pipelines.stable_video_diffusion import pipeline_stable_video_diffusion as svd
+antialias = svd._resize_with_antialiasing
+# The pipeline asks for 224 pixels; this image encoder takes {size}.
+svd._resize_with_antialiasing = lambda image, _: antialias(image, ({size}, {size}))
+'''
 PARTS = '''diffusers has no pipeline for this kind of model; each folder loads by itself, as in
 `UNetSpatioTemporalConditionModel.from_pretrained(FOLDER, subfolder='unet')`.'''
 
@@ -24,6 +31,8 @@ def text(found, pipeline, source):
   config = found.config
   kind = 'text-to-video' if found.text else 'image-to-video'
   numbers = found.data | config.sample.to_dict() | {'fps': float(min(config.data.fps))}
+  size = 0 if found.text else found.model['clip_image']['size']
+  numbers['resize'] = RESIZE.format(size=size) if size not in (0, RELEASED_SIZE) else ''
   trained = f'step {found.step}, {"raw weights" if found.raw else "moving average of the weights"}'
   lines = [
       '---', 'library_name: diffusers', f'pipeline_tag: {kind}', 'tags:', '- svdjax', '---', '',

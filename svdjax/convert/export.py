@@ -25,7 +25,7 @@ class Checkpoint:
   """
 
   def __init__(self, path, raw=False):
-    self.path, self.raw = pathlib.Path(path), raw
+    self.path, self.raw, self._kept = pathlib.Path(path), raw, {}
     self.config = checkpoint.load_config(path)
     if not checkpoint.is_ready(path):
       raise BadInput(f'checkpoint {path} has no saved step yet: train it first')
@@ -54,7 +54,8 @@ class Checkpoint:
     for name in ('unet', 'vae'):
       if self.model[name]['groups'] != GROUPS:
         raise BadInput(f'checkpoint {self.path} normalises {name} in {self.model[name]["groups"]} '
-                       f'groups and PyTorch\'s code in {GROUPS}: train at scale small or full')
+                       f'groups and PyTorch\'s code in {GROUPS}: train it with '
+                       f'config.model.{name}.groups={GROUPS}')
 
   def mapping(self, network, dialect, vae=3):
     """The Mapping of a network; `vae` is the autoencoder's index among sgm's conditioners."""
@@ -63,7 +64,8 @@ class Checkpoint:
 
   def load(self, network, expected):
     """A network's weights.Weights or Loaded; BadInput if its tensors are not those `expected`."""
-    source = checkpoint.load_network(self.path, network, ema=not self.raw)
+    source = self._kept.pop(network, None) or checkpoint.load_network(
+        self.path, network, ema=not self.raw)
     have = {n: s.shape for n, s in source.specs.items() if part({n: 0}, network)}
     if wrong := sorted({n for n, _ in have.items() ^ expected.items()}):
       raise BadInput(f'checkpoint {self.path}: {wrong[0]} is missing, unexpected or misshapen: '
@@ -72,7 +74,9 @@ class Checkpoint:
 
   def dtype(self, name, unet):
     """The numpy dtype named, or that of the UNet's weights (tensors `unet`) where None is."""
-    return store.dtype_of(name, [] if name else [self.load('unet', unet)])
+    if not name:
+      self._kept['unet'] = self.load('unet', unet)  # it is the first to be written
+    return store.dtype_of(name, self._kept.values())
 
   @property
   def data(self):

@@ -23,7 +23,9 @@ PIPELINES = {
     'StableVideoDiffusionPipeline': ('image-to-video', ('unet', 'vae', 'clip_image')),
     'StableDiffusionPipeline': ('text-to-image', ('unet', 'vae', 'clip_text')),
 }
-TEXT_TO_VIDEO = ('text-to-video', ('unet', 'vae', 'clip_text'))  # diffusers has no pipeline for it
+# Told by their folders, for diffusers has no pipeline for them: text-to-video models, and SV3D.
+COMPONENTS_ALONE = (('text-to-video', ('unet', 'vae', 'clip_text')),
+                    ('image-to-video', ('unet', 'vae', 'clip_image')))
 
 
 def read_json(path):
@@ -48,8 +50,9 @@ def kind_of(folder):
     if name not in PIPELINES:
       raise BadInput(f'{folder} holds a {name}: give the folder of a {" or a ".join(PIPELINES)}')
     return PIPELINES[name]
-  if (folder / 'unet').is_dir() and (folder / 'text_encoder').is_dir():
-    return TEXT_TO_VIDEO
+  for kind, names in COMPONENTS_ALONE:
+    if all((folder / COMPONENTS[name][0]).is_dir() for name in names):
+      return kind, names
   raise BadInput(f'{folder} has no model_index.json: give the folder of a '
                  f'{" or a ".join(PIPELINES)}')
 
@@ -159,7 +162,7 @@ def convert(folder, path, dtype=None, preset=None):
   """Writes the svdjax checkpoint of a diffusers folder.
 
   Args:
-    folder: a saved pipeline, or components of a text-to-video model.
+    folder: a saved pipeline, or components of a text-to-video model or of SV3D.
     path: folder to write.
     dtype: 'float32', 'bfloat16', 'float16', or None for that of the files.
     preset: a name in presets.PRESETS; by default told by sizes and frames.

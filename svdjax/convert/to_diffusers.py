@@ -118,8 +118,8 @@ def convert(path, folder, dtype=None, raw=False):
   vae = found.model['vae']
   if vae['temporal'] and found.middle != vae['blocks']:
     raise BadInput(f'checkpoint {path} has {found.middle} ResBlocks in the middle of its temporal '
-                   f'decoder and {vae["blocks"]} a level, and diffusers as many in both: train at '
-                   'scale small or full')
+                   f'decoder and {vae["blocks"]} a level, and diffusers as many in both: train one '
+                   f'with middle={vae["blocks"]} among its sizes')
   names = ('unet', 'vae', 'clip_text' if found.text else 'clip_image')
   mappings = {n: found.mapping(n, 'diffusers') for n in names}
   dtype = found.dtype(dtype, mappings['unet'].shapes)

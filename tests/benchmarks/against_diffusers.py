@@ -4,8 +4,9 @@
 
 Each line runs both sides in turn on the same cores, each in a process of its own, with random fp32
 weights of the same sizes. Below 1, svdjax is better. CPU seconds are steadier than wall seconds on
-a shared machine; compilation is not counted. Memory is the peak of the process over what it takes
-with its libraries imported, compilation included. Needs the `torch` extra.
+a shared machine (there with one thread: waiting threads of PyTorch count too); compilation is not
+counted. Memory is the peak of the process over what it takes with its libraries imported,
+compilation included. Needs the `torch` extra.
 """
 
 import argparse

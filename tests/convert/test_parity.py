@@ -166,6 +166,24 @@ def test_an_exported_folder_loads_as_a_pipeline(world, reference, converted, tmp
   assert tuple(pipeline.feature_extractor.image_mean) == clip_resize.MEAN
 
 
+def test_the_card_of_a_smaller_image_encoder_runs(world, reference, tmp_path, monkeypatch):
+  """As of scale tiny: the card's code as it stands, with a plain decoder."""
+  sizes = world.VIDEO | {'vae': world.VAES['image'] | dict(post_quant=False),
+                         'clip_image': world.CLIPS['image'] | dict(patch=12, size=48)}
+  from_diffusers.convert(world.write_folder(tmp_path / 'in', sizes), tmp_path / 'jax')
+  config = checkpoint.load_config(tmp_path / 'jax').to_dict()
+  config['data'] |= dict(height=32, width=48)
+  config['sample'] |= dict(steps=2)
+  (tmp_path / 'jax' / 'config.json').write_text(json.dumps(config))
+  to_diffusers.convert(tmp_path / 'jax', tmp_path / 'out')
+  svd = reference.pipeline_stable_video_diffusion
+  monkeypatch.setattr(svd, '_resize_with_antialiasing', svd._resize_with_antialiasing)
+  code = (tmp_path / 'out' / 'README.md').read_text().split('```')[1].removeprefix('python')
+  found = dict(FOLDER=tmp_path / 'out', image=Image.new('RGB', (60, 40), 'red'))
+  exec(code, found)
+  assert len(found['frames']) == 3 and found['frames'][0].size == (48, 32)
+
+
 def test_an_exported_text_to_video_unet(world, reference, tmp_path):
   """A video UNet that attends to several tokens has no pipeline in diffusers, and runs there."""
   from_diffusers.convert(world.write_folder(tmp_path / 'in', world.TEXT_VIDEO), tmp_path / 'jax')

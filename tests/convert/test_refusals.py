@@ -62,7 +62,8 @@ BROKEN = {
                'is no index of safetensors files'),
     'vector': (lambda f: edit(f / 'unet' / 'config.json', addition_time_embed_dim=48),
                'projection_class_embeddings_input_dim 96'),
-    'no index': (lambda f: (f / 'model_index.json').unlink(), 'has no model_index.json'),
+    'no index': (lambda f: (shutil.rmtree(f / 'image_encoder'), (f / 'model_index.json').unlink()),
+                 'has no model_index.json'),
     'json': (lambda f: (f / 'unet' / 'config.json').write_text('{'), 'config.json is not JSON'),
 }
 

@@ -86,6 +86,10 @@ def test_orbits(world, checkpoint_of, photo, tmp_path, kind, scalars):
   for name, x in params.items():
     np.testing.assert_array_equal(again[1][name], x)
   assert again[0].conditioning.to_dict() == config.conditioning.to_dict()
+  to_diffusers.convert(path, tmp_path / 'parts')
+  assert not (tmp_path / 'parts' / 'model_index.json').exists()
+  from_diffusers.convert(tmp_path / 'parts', tmp_path / 'again')
+  assert checkpoint.load_config(tmp_path / 'again').to_dict() == config.to_dict()
 
 
 V_PREDICTION = {'prediction_type': 'v_prediction', 'beta_schedule': 'scaled_linear'}

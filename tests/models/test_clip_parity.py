@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from svdjax.convert import mapping, store, table
+from svdjax.core import weights
 from svdjax.models import clip
 
 torch = pytest.importorskip('torch')
@@ -26,29 +28,18 @@ def random_weights(model):
     p.data = torch.randn(p.shape) * (0.1 if norm else std) + (1. if norm else 0.)
 
 
-def from_torch(model, tower):
+def from_torch(model, network, config):
   """A transformers CLIP model's weights under our names and in our layout."""
-  theirs = {n: p.detach().numpy() for n, p in model.named_parameters()}
-  # transformers 5 leaves the prefix out of CLIPTextModel.
-  prefix = 'text_model.' if 'final_layer_norm.weight' in theirs else ''
-  theirs = {n if 'projection' in n else prefix + n: p for n, p in theirs.items()}
-
-  def one(name):
-    stem, leaf = name.replace('/', '.').rsplit('.', 1)
-    leaf = {'kernel': 'weight', 'embedding': 'weight', 'scale': 'weight'}.get(leaf, leaf)
-    value = theirs.pop(f'{stem}.{leaf}')
-    if not name.endswith('kernel'):
-      return value
-    return value.transpose(2, 3, 1, 0) if value.ndim == 4 else value.T
-
-  def read(name, shape):
-    if '/layers/' not in name:
-      return one(name)
-    return np.stack([one(name.replace('layers', f'layers/{i}')) for i in range(shape[0])])
-
-  params = {name: jnp.asarray(read(name, s.shape)) for name, s in tower.shapes.items()}
-  assert not theirs, f'not converted: {list(theirs)}'
-  return params
+  theirs = weights.Loaded({mapping.spelling(n, network): p.detach().numpy()
+                           for n, p in model.named_parameters()})
+  sizes = dataclasses.asdict(config)
+  found = mapping.Mapping(network, store.shapes_of(network, sizes), 'diffusers', table.Depth())
+  found.check(theirs.specs, 'the model')
+  pieces = {}
+  for name, array in found.to_ours(theirs, np.dtype(np.float32)):
+    pieces.setdefault(name.removeprefix(f'{network}/'), []).append(array)
+  return {name: jnp.asarray(np.stack(arrays) if '/layers/' in name else arrays[0])
+          for name, arrays in pieces.items()}
 
 
 def parity(got, want):
@@ -64,7 +55,7 @@ def test_image_tower_equals_transformers():
   tower = clip.build_image(IMAGE)
   images = np.random.default_rng(0).normal(size=(2, 56, 56, 3)).astype(np.float32)
   with jax.default_matmul_precision('highest'):
-    got = tower.apply(from_torch(model, tower), jnp.asarray(images))
+    got = tower.apply(from_torch(model, 'clip_image', IMAGE), jnp.asarray(images))
   parity(got, model(torch.from_numpy(images.transpose(0, 3, 1, 2))).image_embeds)
 
 
@@ -77,10 +68,11 @@ def test_text_tower_equals_transformers(projection):
       num_attention_heads=TEXT.heads, max_position_embeddings=TEXT.context, vocab_size=TEXT.vocab,
       projection_dim=TEXT.projection, hidden_act='gelu', eos_token_id=END, bos_token_id=0))
   random_weights(model)
-  tower = clip.build_text(dataclasses.replace(TEXT, projection=projection))
+  config = dataclasses.replace(TEXT, projection=projection)
+  tower = clip.build_text(config)
   tokens = np.array([[3, 7, 1, END, 0, 0, 0, 0, 0], [9, 8, 2, 2, 40, 30, 5, 6, END]], np.int32)
   with jax.default_matmul_precision('highest'):
-    states, pooled = tower.apply(from_torch(model, tower), jnp.asarray(tokens))
+    states, pooled = tower.apply(from_torch(model, 'clip_text', config), jnp.asarray(tokens))
   want = model(torch.from_numpy(tokens).long())
   parity(states, want.last_hidden_state)
   parity(pooled, want.pooler_output if projection is None else want.text_embeds)
