@@ -158,5 +158,5 @@ def _encode_frames(parts, options, params, frames, key, first):
     noisy = images + sigma[:, None, None, None] * noise
     made['condition'] = half(latents.encode_condition(parts, params, noisy))
     made['cond_aug'] = sigma
-    made['tokens'] = half(conditioning.image_token(parts, params, images)[:, 0])
+    made['tokens'] = half(conditioning.image_tokens(parts, params, images)[:, 0])
   return made

@@ -73,13 +73,13 @@ def adopt(config, workdir):
         with config.unlocked():
           config.model[name] = model[name].to_dict() | kept
         break
-  _check_unseen(config, set(config.model) - frozen)
   if 'unet' in config.model and 'vae' in frozen:
     unet, latent = config.model.unet, config.model.vae.latent_channels
     if unet.out_channels != latent:
       raise BadInput(f'init_from {config.init_from} brings an autoencoder of {latent} latent '
                      f'channels and the UNet has {unet.out_channels}: set '
                      'config.model.unet.in_channels and out_channels, or name another autoencoder')
+  _check_unseen(config, set(config.model) - frozen)
 
 
 def _check_unseen(config, names):

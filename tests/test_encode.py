@@ -74,7 +74,7 @@ def test_a_clip_is_what_the_networks_make_of_the_same_clip_in_pixels(
     if config.conditioning.context == 'text':
       context = tasks.conditioning.text_tokens(parts, params, a['tokens'][None], jnp.float32)[0]
     else:
-      context = tasks.conditioning.image_token(parts, params, images[:, 0])[0]
+      context = tasks.conditioning.image_tokens(parts, params, images[:, 0])[0]
     assert b['context'].shape == context.shape
     np.testing.assert_allclose(b['context'], context, atol=0.01, rtol=2e-3)
 

@@ -48,8 +48,8 @@ def before_batch(monkeypatch, number, act):
   """Calls act(batch) when a run asks for its batch of this number, the first being 0."""
   whole = pipeline.batches
 
-  def batches(clips, batch_size, step, threads):
-    for i, batch in enumerate(whole(clips, batch_size, step, threads), step):
+  def batches(clips, batch_size, step, *options):
+    for i, batch in enumerate(whole(clips, batch_size, step, *options), step):
       yield (act(batch) or batch) if i == number else batch
 
   monkeypatch.setattr(pipeline, 'batches', batches)

@@ -9,7 +9,7 @@ from PIL import Image
 import pytest
 from safetensors import numpy as st
 
-from svdjax import checkpoint, handoff, sample
+from svdjax import checkpoint, handoff, sample, sampling
 from svdjax.convert import from_diffusers, from_sgm, to_diffusers, to_sgm
 from svdjax.core.errors import BadInput
 from svdjax.inputs import export, video
@@ -53,7 +53,7 @@ def test_a_preset_sets_what_the_command_line_does_not(converted):
   config = checkpoint.load_config(converted)
   args = sample.arguments(['--checkpoint', 'c', '--out', 'o', '--preset', 'svd_xt_1_1',
                            '--frames', '5'])
-  chosen = sample.settings_of(args, config)
+  chosen = sampling.settings_of(args, config)
   assert (chosen.frames, chosen.height, chosen.width, chosen.steps) == (5, 576, 1024, 30)
   assert (chosen.guidance, chosen.guidance_min, chosen.guidance_max) == ('linear', 1.5, 3.)
 
