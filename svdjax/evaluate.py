@@ -19,7 +19,7 @@ from svdjax import margins
 from svdjax.core import platform
 from svdjax.core.errors import BadInput, run_command
 from svdjax.inputs import export, motion
-from svdjax.metrics import quality, truth
+from svdjax.metrics import flicker, quality, truth
 from svdjax.metrics.figure import Figure, table
 
 
@@ -71,6 +71,14 @@ class Subject:
       made.append(np.asarray(generate.run(self.generator, self.params, some, key)))
     return np.concatenate(made)
 
+  def samples(self, batch, truths):
+    """`sample` for each seed; the first clips are kept for a film strip."""
+    made = []
+    for seed in range(self.seeds):
+      made.append(self.sample(batch, seed))
+      self.shown = self.shown or (batch['video'], made[0], [t['caption'] for t in truths])
+    return made
+
 
 def mean_clip(subject, like):
   """The mean of 64 training clips as a clip, repeated: a trivial answer, like [b t h w 3]."""
@@ -98,7 +106,7 @@ def autoencoder(subject):
   batch, truths = subject.held_out(('object', 'pointer'))
   video = batch['video']
   made = np.asarray(preview.clips_of(subject.config, subject.parts, subject.params, batch, None))
-  change = lambda v: np.abs(np.diff(v.astype(float), axis=1)).mean() if v.shape[1] > 1 else 0.
+  change = lambda videos: np.mean([flicker.change(v) for v in videos])
   figures = [Figure('reconstruction PSNR', [quality.psnr(made, video).mean()],
                     {'mean video': quality.psnr(mean_clip(subject, video), video).mean()}, 'dB')]
   read, by_chance = readable(made, truths, subject.world), chance(subject.world)
@@ -113,11 +121,7 @@ def autoencoder(subject):
 def text_to_video(subject):
   """Whether colour, shape and direction of the generated clips are those of the caption."""
   batch, truths = subject.held_out(('object', 'pointer'))
-  rows = []
-  for seed in range(subject.seeds):
-    made = subject.sample(batch, seed)
-    subject.shown = subject.shown or (batch['video'], made, [t['caption'] for t in truths])
-    rows.append(readable(made, truths, subject.world))
+  rows = [readable(made, truths, subject.world) for made in subject.samples(batch, truths)]
   trivial = readable(mean_clip(subject, batch['video']), truths, subject.world)
   by_chance = chance(subject.world)
   names = ('color', 'shape') + (('direction',) if batch['video'].shape[1] > 1 else ())
@@ -134,23 +138,19 @@ def commonest(truths, name):
 def image_to_video(subject):
   """Direction of objects that point where they go, fidelity to the first frame, motion bucket."""
   batch, truths = subject.held_out(('pointer',))
-  still = np.repeat(batch['video'][:, :1], batch['video'].shape[1], axis=1)
-  directions, first, whole = [], [], []
-  for seed in range(subject.seeds):
-    made = subject.sample(batch, seed)
-    subject.shown = subject.shown or (batch['video'], made, [t['caption'] for t in truths])
-    directions.append(readable(made, truths, subject.world)['direction'])
-    first.append(quality.psnr(made[:, 0], batch['video'][:, 0]).mean())
-    whole.append(quality.psnr(made[:, 1:], batch['video'][:, 1:]).mean())
-  mean = mean_clip(subject, batch['video'])
-  versus = lambda v: quality.psnr(v[:, 1:], batch['video'][:, 1:]).mean()
+  video, mean = batch['video'], mean_clip(subject, batch['video'])
+  made = subject.samples(batch, truths)
+  against = lambda clips, frames: margins.psnr(clips, video, frames)
+  directions = [readable(m, truths, subject.world)['direction'] for m in made]
+  first, rest = slice(0, 1), slice(1, None)
   return [
       Figure('pointed direction', directions, {
           'chance': chance(subject.world)['direction'], 'first frame repeated': 0.}),
-      Figure('first-frame PSNR', first, {
-          'mean video': quality.psnr(mean[:, 0], batch['video'][:, 0]).mean()}, 'dB'),
-      Figure('continuation PSNR', whole, {
-          'first frame repeated': versus(still), 'mean video': versus(mean)}, 'dB'),
+      Figure('first-frame PSNR', [against(m, first) for m in made],
+             {'mean video': against(mean, first)}, 'dB'),
+      Figure('continuation PSNR', [against(m, rest) for m in made], {
+          'first frame repeated': against(margins.copied(video), rest),
+          'mean video': against(mean, rest)}, 'dB'),
       *motion_following(subject)]
 
 

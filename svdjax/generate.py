@@ -141,6 +141,7 @@ def guided_denoiser(config, parts, params, given, chosen):
   conditional = make(params, wanted)
 
   def guided(x, sigma):
+    """Guided by scale, and away from skipped layers where that is asked for."""
     both = denoise(jnp.concatenate([x, x]), jnp.concatenate([sigma, sigma]))
     uncond, cond = jnp.split(both, 2)
     result = guidance.guide(uncond, cond, scale)

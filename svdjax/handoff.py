@@ -79,10 +79,10 @@ def adopt(config, workdir):
       raise BadInput(f'init_from {config.init_from} brings an autoencoder of {latent} latent '
                      f'channels and the UNet has {unet.out_channels}: set '
                      'config.model.unet.in_channels and out_channels, or name another autoencoder')
-  _check_unseen(config, set(config.model) - frozen)
+  _check_groups_and_heads(config, set(config.model) - frozen)
 
 
-def _check_unseen(config, names):
+def _check_groups_and_heads(config, names):
   """Refuses networks that were trained with other numbers that no parameter's shape shows."""
   models = {p: checkpoint.load_config(p).model for p in sources(config.init_from)
             if checkpoint.is_ready(p)}

@@ -25,15 +25,6 @@ def copied(video):
   return np.repeat(video[:, :1], video.shape[1], axis=1)
 
 
-def samples(subject, batch, truths):
-  """The model's clips of a batch for each seed; the first ones are kept for a film strip."""
-  made = []
-  for seed in range(subject.seeds):
-    made.append(subject.sample(batch, seed))
-    subject.shown = subject.shown or (batch['video'], made[0], [t['caption'] for t in truths])
-  return made
-
-
 def psnr(made, video, inner):
   """Mean PSNR over clips of the frames in slice `inner`."""
   return quality.psnr(made[:, inner], video[:, inner]).mean()
@@ -44,7 +35,7 @@ def interpolation(subject):
   batch, truths = subject.held_out(())
   video, inner = batch['video'], slice(1, -1)
   return [Figure('PSNR of frames between', [psnr(m, video, inner)
-                                            for m in samples(subject, batch, truths)], {
+                                            for m in subject.samples(batch, truths)], {
       'linear blending': psnr(blend(video), video, inner),
       'first frame repeated': psnr(copied(video), video, inner)}, 'dB')]
 
@@ -52,7 +43,7 @@ def interpolation(subject):
 def multiview(subject):
   """PSNR of the views that are not given."""
   batch, truths = subject.held_out(())
-  video, inner, made = batch['video'], slice(1, None), samples(subject, batch, truths)
+  video, inner, made = batch['video'], slice(1, None), subject.samples(batch, truths)
   return [Figure('PSNR of other views', [psnr(m, video, inner) for m in made], {
       'view copied': psnr(copied(video), video, inner)}, 'dB'),
           *azimuths(subject.world, made, video, truths)]
@@ -77,11 +68,11 @@ def camera(subject):
   moves = subject.config.data.camera
   share = lambda videos: float(np.mean(
       [read_camera(v, subject.world).move in moves for v in videos]))
-  adapted = [share(m) for m in samples(subject, batch, truths)]
+  adapted = [share(m) for m in subject.samples(batch, truths)]
   plain = dataclasses.replace(subject, shown=(), params={
       n: 0 * x if n.startswith('lora/') else x for n, x in subject.params.items()})
   plain.generator = subject.generator
-  without = [share(m) for m in samples(plain, batch, truths)]
+  without = [share(m) for m in plain.samples(batch, truths)]
   return [Figure(f'camera {" or ".join(moves)}', adapted, {
       'no LoRA': float(np.mean(without)), 'true clips': share(batch['video'])})]
 

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from svdjax import margins
+from svdjax import evaluate, margins
 from svdjax.metrics import truth
 
 
@@ -19,6 +19,7 @@ class Subject:
   seeds: int = 2
   shown: tuple = ()
   generator: object = None
+  samples = evaluate.Subject.samples
 
   def held_out(self, kinds):
     return {'video': self.answer('truth', None)}, [{'caption': 'a clip'}] * 2

@@ -33,6 +33,7 @@ class Stage(beam.DoFn):
     self.worker = engine.Workers(self.function, 1)
 
   def process(self, element):
+    """(number, item) -> its number, once the result is in its file."""
     number, item = element
     [(_, result)] = self.worker.map([item])
     broken = isinstance(result, engine.Broken)

@@ -64,6 +64,7 @@ class _Encoder:
     self._stream.codec_context.thread_count = 1
 
   def add(self, frame, pts):
+    """Encodes one picture, upright, to be shown at `pts` ticks."""
     size = self._stream.width, self._stream.height
     size = size[::-1] if self._turns % 2 else size
     rgb = np.rot90(frame.to_ndarray(format='rgb24', width=size[0], height=size[1]), self._turns)

@@ -57,6 +57,7 @@ def count(jaxpr, weights, lanes):
   products, moved = collections.Counter(), collections.Counter()
 
   def walk(jaxpr, times):
+    """Adds what a jaxpr costs that runs so many times, and those it calls."""
     where = {}  # value -> the specification it was last constrained to
     for equation in jaxpr.eqns:
       name = equation.primitive.name

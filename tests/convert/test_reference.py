@@ -24,7 +24,7 @@ def reference():
   return np.load(pathlib.Path(__file__).with_name('reference.npz'))
 
 
-def close(got, want, atol):
+def assert_close(got, want, atol):
   np.testing.assert_allclose(np.asarray(got), want, rtol=0, atol=atol)
 
 
@@ -35,7 +35,7 @@ def test_unet(world, reference):
   vector = embed_scalars(tuple(values), sizes['vector_dim'], values)
   got = jax.jit(unet.build(unet.UNetConfig(**sizes)).apply)(
       world.params('unet', sizes), x, c_noise, context, vector)
-  close(got, reference['unet'], 5e-5)
+  assert_close(got, reference['unet'], 5e-5)
 
 
 @pytest.fixture(scope='module')
@@ -48,13 +48,13 @@ def autoencoder(world):
 def test_vae_encoder(world, reference, autoencoder):
   images = np.tanh(world.draw('images', (2, 16, 24, 3)) * 8)
   mean, log_variance = autoencoder[0](autoencoder[1], images, 'encode')
-  close(mean, reference['mean'], 5e-5)
-  close(log_variance, reference['log_variance'], 5e-5)
+  assert_close(mean, reference['mean'], 5e-5)
+  assert_close(log_variance, reference['log_variance'], 5e-5)
 
 
 def test_temporal_decoder_in_chunks(world, reference, autoencoder):
   latents = world.draw('latents', (5, 4, 6, 4)) * 5
-  close(vae.decode(*autoencoder, latents[None], 3)[0], reference['decoded'], 5e-5)
+  assert_close(vae.decode(*autoencoder, latents[None], 3)[0], reference['decoded'], 5e-5)
   whole = vae.decode(*autoencoder, latents[None])[0]
   assert (np.abs(whole - reference['decoded']).max((1, 2, 3)) > 1e-2).all()  # no frame escapes
 
@@ -64,14 +64,14 @@ def test_image_encoder(world, reference):
   images = world.draw('pixels', (2, 56, 56, 3)) * 12
   got = clip.build_image(clip.ImageConfig(**sizes)).apply(
       world.params('clip_image', sizes), jnp.asarray(images))
-  close(got, reference['embedding'], 1e-5)
+  assert_close(got, reference['embedding'], 1e-5)
 
 
 def test_image_preprocessing(world, reference):
   photo = np.tanh(world.draw('photo', (1, 100, 70, 3)) * 8)
   mean, std = np.asarray(clip_resize.MEAN), np.asarray(clip_resize.STD)
   want = ((reference['resized'] + 1) / 2 - mean) / std
-  close(clip_resize.preprocess(photo, 56), want, 1e-4)
+  assert_close(clip_resize.preprocess(photo, 56), want, 1e-4)
 
 
 def test_sampler(world, reference):

@@ -17,9 +17,9 @@ def _frames(height=72, width=96, seed=1, count=_COUNT):
 
 
 def _encode(path, codec, form, options=None, frames=None, **fields):
-  """Encodes frames uint8 with the given fields of the stream and its codec context."""
+  """Encodes frames uint8 into a path or an open file, with the given fields of the stream and its codec context."""
   frames = _frames() if frames is None else frames
-  with av.open(str(path), 'w', format=form) as out:
+  with av.open(path, 'w', format=form) as out:
     stream = out.add_stream(codec, rate=FPS, options=options or {})
     stream.height, stream.width = frames.shape[1:3]
     stream.pix_fmt = fields.pop('pix_fmt', 'yuv420p')
@@ -125,20 +125,9 @@ def resized(path):
   parts = []
   for size in ((72, 96), (96, 128)):
     file = io.BytesIO()
-    _encode_ts(file, _frames(*size))
+    _encode(file, 'libx264', 'mpegts', frames=_frames(*size))
     parts.append(file.getvalue())
   path.write_bytes(b''.join(parts))
-
-
-def _encode_ts(file, frames):
-  with av.open(file, 'w', format='mpegts') as out:
-    stream = out.add_stream('libx264', rate=FPS)
-    stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], 'yuv420p'
-    for i, frame in enumerate(frames):
-      picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format='rgb24')
-      picture.pts, picture.time_base = i, fractions.Fraction(1, FPS)
-      out.mux(stream.encode(picture))
-    out.mux(stream.encode())
 
 
 def resized_within(path):
