@@ -15,7 +15,6 @@ import pathlib
 import shutil
 
 import jax
-import jax.numpy as jnp
 from ml_collections import ConfigDict
 import numpy as np
 import orbax.checkpoint as ocp
@@ -144,7 +143,7 @@ def load(path, ema=True):
   for network in config.model if not params else ():
     source = load_network(path, network)
     params |= {name: source.read(name) for name in source.specs}
-  return config, jax.tree.map(jnp.asarray, params), step
+  return config, jax.device_put(params), step
 
 
 def load_network(path, network, ema=True):

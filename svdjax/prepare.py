@@ -5,6 +5,7 @@ import pathlib
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from svdjax import checkpoint, handoff, preview, saving, state as state_lib
@@ -57,8 +58,11 @@ def initial_state(config, parts, workdir, mesh):
   if frozen:
     checkpoint.save_params(pathlib.Path(workdir) / 'frozen', jax.tree.map(np.asarray, frozen))
   where = mesh_lib.shardings(mesh, state_lib.shapes(config, parts, mesh)[0])
-  trained = mesh_lib.place(trained, where.params)
-  return jax.jit(lambda p: state_lib.create(config, p), out_shardings=where)(trained), frozen
+  # Array by array: one program that makes them all takes seconds to compile. Copies, since a step
+  # takes over the memory of its state.
+  trained = jax.tree.map(jnp.copy, mesh_lib.place(trained, where.params))
+  state = state_lib.create(config, trained)
+  return mesh_lib.place(state, where), frozen
 
 
 def restored_state(config, parts, workdir, saved, mesh):

@@ -33,10 +33,17 @@ def _abstract(tree):
 
 
 @jax.jit
+def _finite(x):
+  return jnp.isfinite(x).all()
+
+
 def all_finite(tree):
-  """Whether no array of a pytree holds a NaN or an infinity, bool."""
+  """Whether no array of a pytree holds a NaN or an infinity.
+
+  One small program for each shape: one over all arrays of a UNet takes 40 s to compile.
+  """
   floats = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.inexact)]
-  return jnp.stack([jnp.isfinite(x).all() for x in floats]).all()
+  return all(jax.device_get([_finite(x) for x in floats]))
 
 
 class Checkpoints:

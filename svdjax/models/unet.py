@@ -1,6 +1,7 @@
 """The spatio-temporal UNet of Stable Video Diffusion (svd_model 1), and SD 2.1's with 'none'."""
 
 import dataclasses
+import functools
 
 from einops import rearrange
 from flax import nnx
@@ -214,6 +215,7 @@ class UNet(nnx.Module):
     return split.whole(frames(lambda x: self.conv_out(jax.nn.silu(self.conv_norm_out(x))), x))
 
 
+@functools.cache
 def build(config):
-  """A UNetConfig -> nn.Functional."""
+  """A UNetConfig -> nn.Functional; built once for each config, which takes a second."""
   return nn.functional(lambda rngs: UNet(config, rngs=rngs))

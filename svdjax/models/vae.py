@@ -1,6 +1,7 @@
 """KL autoencoder: 2-D encoder, image decoder, and SVD's temporal decoder (svd_model 3)."""
 
 import dataclasses
+import functools
 
 from einops import rearrange
 from flax import nnx
@@ -190,8 +191,9 @@ class VAE(nnx.Module):
     return self.decoder(x)
 
 
+@functools.cache
 def build(config):
-  """A VAEConfig -> nn.Functional; apply(params, x, 'encode' | 'decode')."""
+  """A VAEConfig -> nn.Functional, one for each config; apply(params, x, 'encode' | 'decode')."""
   return nn.functional(lambda rngs: VAE(config, rngs=rngs))
 
 
