@@ -46,7 +46,8 @@ def _identify_all(places, sources, runner):
   identities = {}
   for source, result in _map(runner, job, sources, 'reading'):
     if isinstance(result, engine.Broken):
-      failed.append(Failure(source.uri, 'identify', result.code, result.message).row())
+      failed.append(Failure(source.uri, 'identify', result.code, result.message,
+                            attempt=result.attempt).row())
     elif result['failure']:
       failed.append(result['failure'])
     else:
@@ -55,7 +56,8 @@ def _identify_all(places, sources, runner):
     first = found.setdefault(identities[source.uri], source)
     if first != source:
       message = f'{source.path} has the same bytes as {first.path}'
-      failed.append(Failure(source.uri, 'identify', 'DUPLICATE', message).row())
+      failed.append(Failure(source.uri, 'identify', 'DUPLICATE', message,
+                            source_id=identities[source.uri]).row())
   return found, failed
 
 
@@ -98,7 +100,8 @@ def collect(places, settings, sources, runner):
   job = functools.partial(source_lib.curate, places, settings)
   for (source, source_id), result in _map(runner, job, todo, 'curating', _hours):
     if isinstance(result, engine.Broken):
-      failure = Failure(source.uri, 'decode', result.code, result.message)
+      failure = Failure(source.uri, 'decode', result.code, result.message, source_id=source_id,
+                        attempt=result.attempt)
       result = source_lib.nothing(source_id, failure)
       ledger.write(places.source(source_id), result)
     rows[source_id] = result
