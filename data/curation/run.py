@@ -111,6 +111,13 @@ def collect(places, settings, sources, runner):
   return Collected(found, dict(sorted(rows.items())), failed, len(sources))
 
 
+def lost(collected):
+  """{uri} of sources that gave no clip and will give none next time; copies are not lost."""
+  used = {collected.sources[i].uri for i, row in collected.rows.items() if row['clips']}
+  return {f['uri'] for f in collected.failures
+          if not f['retryable'] and f['code'] != 'DUPLICATE'} - used
+
+
 def write_shards(places, collected, clips, rules, options):
   """Decides and writes the shards.
 

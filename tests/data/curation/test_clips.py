@@ -69,3 +69,19 @@ def test_a_span_without_its_start_does_not_hide_the_next(three):
     spans = [(int(shown[1]), int(shown[60])), (int(shown[60]), int(shown[120]))]
     [(pts, mp4)] = cut.copy_spans('three', stream, file.demux(stream), shown, spans)
   assert pts[0] == spans[1][0] and len(video.decode(mp4)) == len(pts) == 60
+
+
+def test_whole_holds_everything(filmed, shots, curated):
+  row = curated(filmed('h264'), whole=True, max_seconds=60.0)
+  [clip] = row.clips
+  assert clip['num_frames'] == len(shots.frames) and not row.cuts and not row.closed
+  assert len(video.decode(row.file(clip))) == len(shots.frames)
+
+
+def test_whole_is_cut_into_pieces_of_the_longest_length(filmed, shots, curated):
+  row = curated(filmed('h264'), whole=True, max_seconds=9.0)
+  seconds = [c['t_end'] - c['t_start'] for c in row.clips]
+  assert max(seconds) <= 9.01 and len(seconds) <= 4
+  assert sum(c['num_frames'] for c in row.clips) == len(shots.frames)
+  ends = [c['t_end'] for c in row.clips[:-1]]
+  np.testing.assert_allclose(ends, [c['t_start'] for c in row.clips[1:]], atol=1e-3)

@@ -14,7 +14,7 @@ import pytest
 
 from data import curate
 from data.curation import failures, schema
-from svdjax.core.errors import BadInput
+from svdjax.core.errors import BadInput, Stopped
 from svdjax.inputs import container, record, video
 
 _spec = importlib.util.spec_from_file_location(
@@ -152,6 +152,19 @@ def test_what_packets_cannot_give_is_taken_when_encoded_anew(tmp_path):
   rows = pyarrow.parquet.read_table(tmp_path / 'out' / 'tables' / 'clips.parquet').to_pylist()
   assert collections.Counter(r['source_uri'] for r in rows) == {
       'windows.wmv': 1, 'resized.webm': 2, 'one_key.mp4': 1}
+
+
+def test_too_many_failures_end_with_1_after_the_work(tmp_path):
+  for name in ('a_good.mp4', 'words.mp4', 'copy.mp4'):
+    damage.WRITERS[name][0](tmp_path / name)
+  run = lambda share: curate.main(['--input', str(tmp_path), '--output', str(tmp_path / 'out'),
+                                   '--workers', '0', '--preset', 'none', '--max-failed', share])
+  run('0.34')  # one of three; the copy is none
+  for path in (tmp_path / 'out').glob('svd_clips-*'):
+    path.unlink()
+  with pytest.raises(Stopped, match='1 of 3 sources .*--max-failed 0.3'):
+    run('0.3')
+  assert record.shard_paths(tmp_path / 'out', 'train')
 
 
 def test_large_frames_are_taken_when_asked_for(tmp_path):
