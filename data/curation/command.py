@@ -130,7 +130,7 @@ def main(argv=None):
 def _work(args, places, request, rules, specs):
   """The whole of a run: sources to clips, answers, decisions, shards and report."""
   runner = make_runner(args)
-  collected = run.collect(places, request.settings, request.sources, runner)
+  collected = run.collect(places, request.settings, request.sources, runner, rules)
   clips, failed = annotation.annotate(places, collected, specs, runner)
   collected = dataclasses.replace(collected, failures=collected.failures + failed)
   options = {'test_fraction': args.test_fraction, 'num_shards': args.num_shards}

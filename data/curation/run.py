@@ -76,13 +76,14 @@ def _map(runner, job, items, label, metrics=lambda result: {}):
     stage.close()
 
 
-def _hours(row):
-  kept = sum(c['t_end'] - c['t_start'] for c in row['clips'])
-  return {'clips': len(row['clips']), 'hours in': row['seconds'] / 3600, 'hours of clips':
-          kept / 3600}
+def _hours(rules, row):
+  clips = row['clips']
+  kept = rules_lib.kept(rules_lib.decide(clips, rules), len(clips))
+  seconds = sum(c['t_end'] - c['t_start'] for c, k in zip(clips, kept) if k)
+  return {'clips': len(clips), 'hours in': row['seconds'] / 3600, 'hours kept': seconds / 3600}
 
 
-def collect(places, settings, sources, runner):
+def collect(places, settings, sources, runner, rules=()):
   """Curates what the ledger does not hold yet.
 
   Args:
@@ -90,6 +91,7 @@ def collect(places, settings, sources, runner):
     settings: Settings.
     sources: [manifest.Source].
     runner: function of a stage function, giving something with `map` and `close`, see engine.
+    rules: [Rule]; the hours shown as kept are those that limits keep, shares come at the end.
 
   Returns:
     Collected.
@@ -98,7 +100,8 @@ def collect(places, settings, sources, runner):
   rows = {i: ledger.read(places.source(i)) for i in found}
   todo = [(source, i) for i, source in found.items() if rows[i] is None]
   job = functools.partial(source_lib.curate, places, settings)
-  for (source, source_id), result in _map(runner, job, todo, 'curating', _hours):
+  hours = functools.partial(_hours, [r for r in rules if not r.is_share])
+  for (source, source_id), result in _map(runner, job, todo, 'curating', hours):
     if isinstance(result, engine.Broken):
       failure = Failure(source.uri, 'decode', result.code, result.message, source_id=source_id,
                         attempt=result.attempt)

@@ -73,6 +73,16 @@ def test_the_paper_drops_stills_and_text_alone(reference, records):
     assert entry['keep'] == 2 ** len(json.loads(entry['preset'].decode())) - 1
 
 
+def test_progress_shows_the_hours_kept_so_far(tmp_path, command, capsys):
+  for seconds in (2.5, 4):
+    made = reel.make([reel.Shot('pan', seconds, 1)], 72, 96, FPS)
+    film.write(tmp_path / f'{seconds}.mp4', made.frames, FPS)
+  command(tmp_path, tmp_path / 'out', '--preset', 'none', '--drop', 'seconds<3', '--drop',
+          'motion<49%')  # a share, of no clip of two
+  last = [line for line in capsys.readouterr().err.splitlines() if 'curating 2/2' in line][-1]
+  assert f'hours in {6.5 / 3600:.4g}, hours kept {4 / 3600:.4g}' in last
+
+
 def test_no_rule_drops_nothing(reference, tmp_path, command, records):
   shutil.copytree(reference, tmp_path / 'all')
   command(None, tmp_path / 'all', '--preset', 'none')
