@@ -33,7 +33,8 @@ UNET = {
 }
 VAE = {
     'full': dict(channels=(128, 256, 512, 512), blocks=2, latent_channels=4, groups=32,
-                 temporal=False, post_quant=False, scale=0.18215, remat='full'),
+                 temporal=False, post_quant=False, encode_chunk=1, scale=0.18215,
+                 remat='full'),
     'small': dict(channels=(64, 128, 256, 256), blocks=2, latent_channels=4, groups=32,
                   temporal=False, post_quant=False, scale=0., remat='none'),
     'tiny': dict(channels=(32, 32, 64, 96), blocks=1, latent_channels=8, groups=32,

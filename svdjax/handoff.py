@@ -20,6 +20,10 @@ ENCODERS = {'vae': 'vae/(encoder|quant_conv)/.*', 'clip_text': 'clip_text/text_m
             'clip_image': 'clip_image/.*'}
 
 
+# How a network is run, which is the experiment's own choice wherever the network comes from.
+HOW = ('remat', 'encode_chunk')
+
+
 class Start(NamedTuple):
   """Parameters of all networks of a stage and where they came from."""
   params: dict
@@ -69,7 +73,7 @@ def adopt(config, workdir):
   for name in sorted(frozen):
     for path in (workdir, *sources(config.init_from)):
       if checkpoint.is_ready(path) and name in (model := checkpoint.load_config(path).model):
-        kept = {n: x for n, x in config.model[name].items() if n == 'remat'}
+        kept = {n: x for n, x in config.model[name].items() if n in HOW}
         with config.unlocked():
           config.model[name] = model[name].to_dict() | kept
         break

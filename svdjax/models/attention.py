@@ -8,20 +8,28 @@ import jax.numpy as jnp
 
 from svdjax.models.nn import Linear
 
-QUERY_CHUNK = 512  # long sequences on CPU are faster in pieces that stay in cache
+QUERY_CHUNK = 512  # queries at once: what bounds memory, and on CPU stays in cache
+SMALLEST_CHUNK = 64  # a length without a divisor from here on is taken whole
 
 
 def attend(q, k, v):
   """Softmax attention of [n q h d] on [n k h d] -> [n q h d]; softmax in fp32.
 
-  Attention Is All You Need, eq. 1. Queries beyond QUERY_CHUNK are processed in chunks, so that
-  memory is linear in the number of queries.
+  Attention Is All You Need, eq. 1. Queries beyond QUERY_CHUNK are processed in chunks whose weights
+  are computed again for gradients, so that memory is linear in the number of queries.
   """
-  length = q.shape[1]
-  if length > QUERY_CHUNK and length % QUERY_CHUNK == 0:
-    chunks = rearrange(q, 'n (c q) h d -> c n q h d', q=QUERY_CHUNK)
-    return rearrange(lax.map(lambda q: _attend(q, k, v), chunks), 'c n q h d -> n (c q) h d')
-  return _attend(q, k, v)
+  chunk = _chunk(q.shape[1])
+  if chunk == q.shape[1]:
+    return _attend(q, k, v)
+  chunks = rearrange(q, 'n (c q) h d -> c n q h d', q=chunk)
+  one = jax.checkpoint(lambda q: _attend(q, k, v))
+  return rearrange(lax.map(one, chunks), 'c n q h d -> n (c q) h d')
+
+
+def _chunk(length):
+  """The largest divisor of a number of queries up to QUERY_CHUNK."""
+  largest = min(length, QUERY_CHUNK)
+  return next((c for c in range(largest, SMALLEST_CHUNK - 1, -1) if length % c == 0), length)
 
 
 def _attend(q, k, v):

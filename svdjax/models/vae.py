@@ -25,6 +25,8 @@ class VAEConfig:
     post_quant: 1×1 convolution before the decoder (Stable Diffusion's; SVD's has none).
     middle: ResBlocks in the decoder's middle. diffusers has `blocks` there in its temporal decoder:
       attention runs between the first two, what comes after them does not run.
+    encode_chunk: frames of a clip that a frozen encoder takes at once, which bounds its memory; 0:
+      all.
     scale: factor on latents that gives them about unit variance (svd_model 2.2); 0 while it is
       not yet measured (handoff.latent_scale).
   """
@@ -35,6 +37,7 @@ class VAEConfig:
   temporal: bool = True
   post_quant: bool = False
   middle: int = 2
+  encode_chunk: int = 0
   scale: float = 0.18215
   remat: str = 'none'
 
@@ -197,13 +200,35 @@ def build(config):
   return nn.functional(lambda rngs: VAE(config, rngs=rngs))
 
 
-def encode(apply, params, video):
-  """Posterior mean and log variance of every frame: [b t h w 3] -> two [b t h/8 w/8 z], unscaled."""
+def encode(apply, params, video, chunk=0):
+  """Posterior mean and log variance of every frame.
+
+  Args:
+    apply, params: of the autoencoder.
+    video: [b t h w 3] in [-1, 1].
+    chunk: at most so many frames of each clip are encoded together, one chunk after the other; 0
+      encodes all at once.
+
+  Returns:
+    Two [b t h/8 w/8 z], unscaled.
+  """
   alone = video.shape[1] == 1  # a conditioning image is not shared
   video = video if alone else split.frames(video)
-  moments = apply(params, rearrange(video, 'b t h w c -> (b t) h w c'), 'encode')
-  moments = [rearrange(m, '(b t) h w c -> b t h w c', b=video.shape[0]) for m in moments]
+  moments = _encode(apply, params, video, chunk)
   return tuple(moments if alone else map(split.whole, moments))
+
+
+def _encode(apply, params, video, chunk):
+  def together(video):
+    moments = apply(params, rearrange(video, 'b t h w c -> (b t) h w c'), 'encode')
+    return [rearrange(m, '(b t) h w c -> b t h w c', b=video.shape[0]) for m in moments]
+
+  frames = video.shape[1]
+  chunk = next(c for c in range(min(chunk, frames) or frames, 0, -1) if frames % c == 0)
+  if chunk == frames:
+    return together(video)
+  moments = jax.lax.map(together, rearrange(video, 'b (n t) h w c -> n b t h w c', t=chunk))
+  return [rearrange(m, 'n b t h w c -> b (n t) h w c') for m in moments]
 
 
 def decode(apply, params, latents, chunk=None):

@@ -28,8 +28,12 @@ def encode(parts, params, video, key):
   Returns:
     [b t h/8 w/8 z] float32.
   """
-  moments = vae.encode(parts.networks['vae'].apply, part(params, 'vae'), video)
-  return sample(parts, *moments, key)
+  return sample(parts, *_moments(parts, params, video), key)
+
+
+def _moments(parts, params, video):
+  return vae.encode(parts.networks['vae'].apply, part(params, 'vae'), video,
+                    parts.configs['vae'].get('encode_chunk', 0))
 
 
 def of_batch(parts, params, batch, key):
@@ -56,7 +60,7 @@ def encode_condition(parts, params, image):
 
 def encode_mean(parts, params, video):
   """The posterior mean of each frame, *not* scaled: [b t h w 3] -> [b t h/8 w/8 z]."""
-  return vae.encode(parts.networks['vae'].apply, part(params, 'vae'), video)[0]
+  return _moments(parts, params, video)[0]
 
 
 def decode(parts, params, latents, chunk=None):

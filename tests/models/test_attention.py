@@ -25,14 +25,22 @@ def reference(q, k, v):
 @pytest.mark.parametrize('queries, keys', [(7, 7), (5, 2), (24, 9)])
 def test_attention_is_softmax_attention(monkeypatch, run, queries, keys):
   monkeypatch.setattr(attention, 'QUERY_CHUNK', 8)  # 24 queries go in three pieces
+  monkeypatch.setattr(attention, 'SMALLEST_CHUNK', 2)
   q, k, v = normal(2, queries, 3, 4), normal(2, keys, 3, 4, seed=1), normal(2, keys, 3, 4, seed=2)
   np.testing.assert_allclose(run(attention.attend)(q, k, v), reference(q, k, v), atol=1e-5)
 
 
+@pytest.mark.parametrize('n', [1024, 2304, 2880, 9216])  # SVD's levels at its two resolutions
+def test_no_array_of_queries_by_keys_is_made_nor_kept_for_gradients(n):
+  shape = jax.ShapeDtypeStruct((1, n, 1, 4), jnp.float32)
+  total = lambda *qkv: attention.attend(*qkv).sum()
+  for function in (attention.attend, jax.grad(total, (0, 1, 2))):
+    shapes = re.findall(r'f32\[([\d,]+)\]', str(jax.make_jaxpr(function)(shape, shape, shape)))
+    assert max(np.prod([int(x) for x in s.split(',')]) for s in shapes) <= 512 * n
+
+
 def test_long_sequences_are_processed_in_pieces():
   n = 2 * attention.QUERY_CHUNK
-  shape = jax.ShapeDtypeStruct((1, n, 1, 4), jnp.float32)
-  assert f'{n},{n}' not in str(jax.make_jaxpr(attention.attend)(shape, shape, shape))
   q, k, v = (normal(1, n, 1, 4, seed=i) for i in range(3))
   np.testing.assert_allclose(jax.jit(attention.attend)(q, k, v), reference(q, k, v), atol=1e-5)
 

@@ -126,6 +126,21 @@ def test_the_encoder_sees_one_frame_at_a_time(temporal):
   assert jnp.abs(changed - mean)[:, 1:].max() > 1e-2
 
 
+@pytest.mark.parametrize('chunk, calls', [(1, 4), (2, 2), (3, 2), (9, 1)])  # 3 does not divide 4
+def test_encoding_in_chunks_of_frames_is_encoding(temporal, chunk, calls):
+  apply, params = temporal
+  video, seen = normal(2, 4, 8, 12, 3), []
+
+  def told(params, x, way):
+    jax.debug.callback(lambda: seen.append(len(x)))
+    return apply(params, x, way)
+
+  for got, whole in zip(vae.encode(told, params, video, chunk), vae.encode(apply, params, video)):
+    np.testing.assert_allclose(got, whole, atol=1e-5)
+  jax.effects_barrier()
+  assert seen == [2 * 4 // calls] * calls
+
+
 def test_the_log_variance_is_bounded(temporal):
   apply, params = temporal
   loud = params | {'quant_conv/kernel': 1e4 * params['quant_conv/kernel']}
