@@ -19,7 +19,7 @@ from ml_collections import ConfigDict
 import numpy as np
 import orbax.checkpoint as ocp
 
-from svdjax.core import distributed, manifest, weights
+from svdjax.core import distributed, json_dict, manifest, weights
 from svdjax.core.errors import BadInput
 from svdjax.core.distributed import say
 
@@ -64,13 +64,13 @@ def load_config(path):
   """The config that a workdir was trained with.
 
   Raises:
-    BadInput: the folder is not a workdir.
+    BadInput: the folder is not a workdir, or its config.json is damaged.
   """
   file = pathlib.Path(path) / 'config.json'
   if not file.is_file():
     raise BadInput(f'checkpoint {path} is not a workdir: it has no config.json; give the folder '
-                   'that was passed as --workdir')
-  return ConfigDict(_tuples(json.loads(file.read_text())))
+                   'that was passed as --workdir, or convert it first with svdjax.convert')
+  return ConfigDict(_tuples(json_dict.parse(file.read_text(errors='replace'), file)))
 
 
 def saved_steps(workdir):
@@ -150,18 +150,17 @@ def load_network(path, network, ema=True):
   """One network of a checkpoint as weights.Weights or weights.Loaded; others stay on disk.
 
   Raises:
-    BadInput: as `load`.
+    BadInput: as `load`, or a converted checkpoint lacks the network.
   """
   params, _ = _trained(path, ema, network + '/')
-  return weights.Loaded(params) if params else weights.Weights([converted_file(path, network)])
+  file = converted_file(path, network)
+  if not params and not file.is_file():
+    raise BadInput(f'checkpoint {path} lacks its {network} (params/{file.name}): convert it again')
+  return weights.Loaded(params) if params else weights.Weights([file])
 
 
 def _trained(path, ema, prefix=''):
-  """(parameters, step) of a workdir, {} and 0 of a converted checkpoint.
-
-  Raises:
-    BadInput: no step was saved, or none is good.
-  """
+  """(parameters, step) of a workdir, {} and 0 of a converted checkpoint; BadInput: none is good."""
   if not is_ready(path):
     raise BadInput(f'checkpoint {path} has no saved step yet: train it first')
   if not saved_steps(path):
@@ -203,7 +202,7 @@ def write_config(workdir, config):
   workdir, text = pathlib.Path(workdir), json.dumps(config.to_dict(), indent=2, default=list)
   file = workdir / 'config.json'
   if file.is_file() and saved_steps(workdir):
-    old, new = _flat(json.loads(file.read_text())), _flat(json.loads(text))
+    old, new = _flat(json_dict.parse(file.read_text(), file)), _flat(json.loads(text))
     changed = {n: f'{n} {old.get(n)} -> {new.get(n)}' for n in sorted(old | new)
                if old.get(n) != new.get(n)}
     free = [n for n in changed if n.startswith(CHANGEABLE)]

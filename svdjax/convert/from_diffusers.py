@@ -1,11 +1,10 @@
 """A folder in the layout of diffusers to an svdjax checkpoint."""
 
-import json
 import pathlib
 import re
 
-from svdjax.convert import mapping, recipe, sizes, store, table
-from svdjax.core import weights
+from svdjax.convert import mapping, recipe, sizes, store, table, told
+from svdjax.core import json_dict, weights
 from svdjax.core.errors import BadInput
 from svdjax.models import clip_resize
 from svdjax.models.tokenizer import Tokenizer
@@ -31,11 +30,10 @@ COMPONENTS_ALONE = (('text-to-video', ('unet', 'vae', 'clip_text')),
 def read_json(path):
   """The dict of a JSON file; BadInput if it is missing or damaged."""
   try:
-    return json.loads(pathlib.Path(path).read_text())
+    text = pathlib.Path(path).read_text(errors='replace')
   except FileNotFoundError:
     raise BadInput(f'{path} is missing: download the folder again') from None
-  except ValueError as error:
-    raise BadInput(f'{path} is not JSON ({error}): download it again') from None
+  return json_dict.parse(text, path, 'download it again')
 
 
 def kind_of(folder):
@@ -79,16 +77,20 @@ def unet_sizes(specs, config, where):
     _require(config, where, norm_num_groups=32, norm_eps=1e-5, act_fn='silu', freq_shift=0,
              flip_sin_to_cos=True, center_input_sample=False, mid_block_scale_factor=1,
              only_cross_attention=False, downsample_padding=1, resnet_time_scale_shift='default')
-  heads = config.get('num_attention_heads') or config.get('attention_head_dim')
-  found = sizes.unet(specs, 'diffusers', heads or (5, 10, 20, 20))
-  return found | dict(groups=32, norm_eps='diffusers' if video else 'sgm', remat='none')
+  heads = config.get('num_attention_heads')
+  if heads is None:  # what diffusers takes then; an image UNet's attention_head_dim is a number
+    heads = (5, 10, 20, 20) if video else config.get('attention_head_dim', 8)
+  found = sizes.unet(specs, 'diffusers', where)
+  return found | dict(
+      head_dim=sizes.head_dim(heads, found['channels'], f'{where}/config.json'), groups=32,
+      norm_eps='diffusers' if video else 'sgm', remat='none')
 
 
 def vae_sizes(specs, config, where):
   """The sizes of an autoencoder folder."""
   _require(config, where, norm_num_groups=32, act_fn='silu', shift_factor=None,
            mid_block_add_attention=True)
-  return sizes.vae(specs, 'diffusers') | dict(
+  return sizes.vae(specs, 'diffusers', where=where) | dict(
       groups=32, scale=config.get('scaling_factor', 0.18215), remat='none')
 
 
@@ -98,7 +100,7 @@ def clip_image_sizes(specs, config, where):
   if config.get('hidden_act', 'quick_gelu') != 'gelu':
     _refuse(where, 'hidden_act', config.get('hidden_act', 'quick_gelu'), 'gelu')
   _require(config, where, layer_norm_eps=1e-5)
-  return sizes.clip_image(specs, 'diffusers', config.get('num_attention_heads', 12))
+  return sizes.clip_image(specs, 'diffusers', config.get('num_attention_heads', 12), where)
 
 
 def clip_text_sizes(specs, config, where):
@@ -106,7 +108,7 @@ def clip_text_sizes(specs, config, where):
   if config.get('hidden_act', 'quick_gelu') != 'gelu':
     _refuse(where, 'hidden_act', config.get('hidden_act', 'quick_gelu'), 'gelu')
   _require(config, where, layer_norm_eps=1e-5)
-  return sizes.clip_text(specs, config.get('num_attention_heads', 8))
+  return sizes.clip_text(specs, config.get('num_attention_heads', 8), where)
 
 
 SIZES = {'unet': unet_sizes, 'vae': vae_sizes, 'clip_image': clip_image_sizes,
@@ -120,7 +122,10 @@ def component(folder, network):
   if not path.is_dir():
     raise BadInput(f'{folder} has no {name} folder: download it again')
   config = read_json(path / 'config.json')
-  made = config.get('_class_name', (config.get('architectures') or [classes[0]])[0])
+  made = config.get('_class_name') or (config.get('architectures') or [None])[0]
+  if made is None:
+    raise BadInput(f'{path}/config.json names no class, by _class_name or architectures: download '
+                   'it again')
   if made not in classes:
     raise BadInput(f'{path} holds a {made}: give a model whose {name} is a '
                    f'{" or a ".join(classes)}')
@@ -129,6 +134,7 @@ def component(folder, network):
   names = [n for n in source.specs if not any(re.fullmatch(p, n) for p in unused)]
   source = source.select({mapping.spelling(n, network): n for n in names})
   found = SIZES[network](source.specs, config, path)
+  told.check(network, config, found, path)
   return config, store.network(network, found, source, 'diffusers', path)
 
 
