@@ -8,7 +8,7 @@ from svdjax.core import json_dict, weights
 from svdjax.core.errors import BadInput
 from svdjax.models import clip_resize
 from svdjax.models.tokenizer import Tokenizer
-from svdjax.presets import PRESETS, of_model
+from svdjax.presets import POSED, of_model
 
 # Component folders: (name, stem of the weights, classes that can be read).
 COMPONENTS = {
@@ -186,14 +186,18 @@ def convert(folder, path, dtype=None, preset=None):
   unet = networks['unet'].sizes
   frames, scalar = (configs['unet'].get(field, default) for field, default in (
       ('num_frames', 25), ('addition_time_embed_dim', 256)))
-  if unet['vector_dim'] not in (0, scalar, 3 * scalar, 5 * scalar):
+  posed = kind == 'image-to-video' and unet['vector_dim'] == len(POSED) * scalar
+  if not posed and unet['vector_dim'] not in (0, scalar, 3 * scalar, 5 * scalar):
     _refuse(folder, 'projection_class_embeddings_input_dim', unet['vector_dim'], 3 * scalar)
-  preset = recipe.preset_of(preset, of_model(frames, unet['vector_dim'], scalar))
+  preset = recipe.preset_of(
+      preset, '' if posed else of_model(frames, unet['vector_dim'], scalar))
   dtype = store.dtype_of(dtype, [n.source for n in networks.values()])
   config = recipe.config(kind, {n: x.sizes for n, x in networks.items()}, dtype, preset, sigmas,
                          precondition)
-  if kind != 'text-to-image' and PRESETS[preset].frames != frames:
+  if kind != 'text-to-image':
     config.data.frames = frames
+  if posed:
+    recipe.pose(config, 8 * configs['unet']['sample_size'])
   assets = None
   if 'clip_text' in names:
     tokenizer = Tokenizer.load(pathlib.Path(folder) / 'tokenizer')

@@ -1,6 +1,8 @@
 """LoRA files under the names of diffusers and PEFT."""
 
 import json
+import pathlib
+import types
 
 import jax
 import numpy as np
@@ -14,6 +16,8 @@ from svdjax.convert.mapping import depth
 from svdjax.core import weights
 from svdjax.core.errors import BadInput
 from svdjax.models import lora
+
+README = pathlib.Path(__file__).parents[2] / 'README.md'
 
 
 @pytest.fixture(scope='module')
@@ -172,8 +176,8 @@ EVERYWHERE = r'unet/.*/(attn1/to_q|ff/net/0/proj|ff_in/net/2|proj_in|time_emb_pr
     (lora.TEMPORAL_ATTENTION, {}),
     (EVERYWHERE, {'use_rslora': True, 'alpha_pattern': {'attn1.to_q': 3, 'proj_in': 5}})])
 def test_peft_computes_the_same(world, unet, converted, tmp_path, pattern, more):
-  """Injected into diffusers' UNet by PEFT, the file gives what the merged parameters give."""
-  torch, peft = pytest.importorskip('torch'), pytest.importorskip('peft')
+  """Injected into diffusers' UNet by README's lines, a file gives what merged parameters give."""
+  torch, _ = pytest.importorskip('torch'), pytest.importorskip('peft')
   diffusers = pytest.importorskip('diffusers')
   from svdjax.convert import to_diffusers
   from svdjax.models import unet as unet_lib
@@ -185,13 +189,10 @@ def test_peft_computes_the_same(world, unet, converted, tmp_path, pattern, more)
   st.save_file(st.load_file(file), file, {lora_file.METADATA: json.dumps(told)})
   to_diffusers.convert(converted, tmp_path / 'out')
   theirs = diffusers.UNetSpatioTemporalConditionModel.from_pretrained(tmp_path / 'out' / 'unet')
-  tensors = {n.removeprefix('unet.'): torch.from_numpy(x.copy())
-             for n, x in st.load_file(file).items()}
-  config = peft.LoraConfig(**{n.removeprefix('unet.'): x for n, x in told.items()
-                              if n != 'unet.peft_type'})
-  peft.inject_adapter_in_model(config, theirs)
-  result = peft.set_peft_model_state_dict(theirs, tensors)
-  assert not result.unexpected_keys
+  blocks = README.read_text().split('```python\n')[1:]
+  code = next(b for b in blocks if 'inject_adapter' in b).split('```')[0]
+  exec(code.replace('runs/horizontal/lora.safetensors', str(file)),
+       {'pipeline': types.SimpleNamespace(unet=theirs)})
   sizes = world.VIDEO['unet']
   x, c_noise, context, scalars = world.unet_inputs(sizes)
   first = lambda a: torch.from_numpy(np.moveaxis(a, -1, -3).copy())

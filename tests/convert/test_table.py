@@ -1,6 +1,7 @@
 """The table of names against the released model: every tensor, both other names, its shape."""
 
 import hashlib
+import re
 
 import hypothesis
 from hypothesis import strategies as st
@@ -76,6 +77,23 @@ def test_the_image_encoder_of_the_released_model():
   fused = sgm.theirs['conditioner.embedders.0.open_clip.model.visual.transformer.resblocks.31.'
                      'attn.in_proj_weight']
   assert fused == (3840, 1280)
+
+
+def test_all_of_stable_diffusion_2_1_has_a_place():
+  """At full size: 686 tensors, all in the released video UNet but for new input channels."""
+  image = dict(in_channels=4, temporal='none', vector_dim=0)
+  made = {}
+  for name, fields in (('image', image), ('video', {})):
+    sizes = dict(blocks=2, attention=(True, True, True, False), channels=(320, 640, 1280, 1280),
+                 temporal='svd') | fields
+    made[name] = Mapping('unet', store.shapes_of('unet', sizes), 'diffusers', depth('unet', sizes))
+  theirs = made['image'].theirs
+  assert len(theirs) == 686 and sum(map(np.prod, theirs.values())) == 865_910_724
+  assert not any('spatial_res_block' in n for n in theirs)
+  video_names = {re.sub(r'(resnets\.\d+)\.spatial_res_block', r'\1', n): s
+                 for n, s in made['video'].theirs.items()}
+  assert {n for n, s in theirs.items() if video_names[n] != s} == {'conv_in.weight'}
+  assert table.place('unet/conv_in/kernel', 4, 'diffusers', table.Depth()).name == 'conv_in.weight'
 
 
 @pytest.mark.parametrize('network', SVD)
