@@ -8,7 +8,10 @@ select=(-m "not slow")
 options=()
 for option in "$@"; do
   case "$option" in
-    --parity) extras="[test,torch]" ;;
+    --parity)
+      extras="[test,torch]"
+      export SVDJAX_PARITY=1 # a PyTorch that cannot be imported fails its tests
+      ;;
     --slow) select=() ;;
     *) options+=("$option") ;;
   esac

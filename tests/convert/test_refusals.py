@@ -112,10 +112,10 @@ def test_a_preset_of_another_kind_of_model_is_refused(folder, single, tmp_path):
       run(way, source, tmp_path / 'out', '--preset', 'sv3d_p')
 
 
-def test_a_full_disk_is_noticed_before_writing(folder, converted, tmp_path, monkeypatch):
+def test_a_full_disk_is_noticed_before_writing(folder, converted, single, tmp_path, monkeypatch):
   monkeypatch.setattr(shutil, 'disk_usage', lambda _: shutil._ntuple_diskusage(9, 8, 1000))
-  for way, source in (('from-diffusers', folder), ('to-diffusers', converted),
-                      ('to-sgm', converted)):
+  for way, source in (('from-diffusers', folder), ('from-sgm', single),
+                      ('to-diffusers', converted), ('to-sgm', converted)):
     with pytest.raises(BadInput, match='GiB free and .* GiB are to be written'):
       run(way, source, tmp_path / 'out.safetensors')
   assert not list(tmp_path.iterdir())
