@@ -12,7 +12,8 @@ torch = pytest.importorskip('torch')
 diffusers = pytest.importorskip('diffusers')
 
 from svdjax import checkpoint
-from svdjax.convert import from_diffusers, to_diffusers
+from svdjax.convert import from_diffusers, recipe, to_diffusers
+from svdjax.core import weights
 from svdjax.models import clip_resize
 from svdjax.tasks import parts as parts_lib
 from svdjax.tasks.conditioning import embed_scalars
@@ -49,6 +50,33 @@ def test_the_card_of_a_smaller_image_encoder_runs(world, parity, tmp_path, monke
   found = dict(FOLDER=tmp_path / 'out', image=Image.new('RGB', (60, 40), 'red'))
   exec(code, found)
   assert len(found['frames']) == 3 and found['frames'][0].size == (48, 32)
+
+
+def test_a_temporal_decoder_of_scale_tiny_decodes_the_same(world, parity, tmp_path):
+  """Two ResBlocks in the middle and one a level: exported with a second one that does nothing."""
+  sizes = world.VIDEO | {'vae': world.VIDEO['vae'] | dict(blocks=1)}
+  path = tmp_path / 'tiny'
+  (path / 'params').mkdir(parents=True)
+  for name, fields in sizes.items():
+    arrays = {f'{name}/{n}': x for n, x in world.params(name, fields).items()}
+    specs = {n: weights.Spec(x.shape, x.dtype) for n, x in arrays.items()}
+    weights.write(checkpoint.converted_file(path, name), specs, arrays.items())
+  config = recipe.config('image-to-video', sizes, np.dtype(np.float32), 'svd')
+  (path / 'config.json').write_text(json.dumps(config.to_dict()))
+  to_diffusers.convert(path, tmp_path / 'out')
+  theirs = diffusers.AutoencoderKLTemporalDecoder.from_pretrained(tmp_path / 'out', subfolder='vae')
+  latents, images = world.draw('latents', (3, 4, 6, 4)) * 5, world.draw('images', (1, 8, 12, 3)) * 8
+  want = parity.decode(theirs, latents, 3)
+  moments = parity.encode(theirs, images)
+  from_diffusers.convert(tmp_path / 'out', tmp_path / 'back')
+  for each in (path, tmp_path / 'back'):
+    config, params, _ = checkpoint.load(each)
+    network = parts_lib.build({'vae': config.model.vae}).bind('vae', params)
+    got = jax.jit(network, static_argnums=1)(latents[None], 'decode')[0]
+    np.testing.assert_allclose(got, want, rtol=0, atol=5e-5)
+    for moment, other in zip(network(images, 'encode'), moments):
+      np.testing.assert_allclose(moment, other, rtol=0, atol=5e-5)
+  assert config.model.vae.blocks == 2 and want.std() > 0.1
 
 
 def test_an_exported_text_to_video_unet(world, parity, tmp_path):

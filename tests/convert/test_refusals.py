@@ -158,6 +158,9 @@ def test_a_disk_that_fills_up_meanwhile_leaves_nothing(converted, tmp_path, monk
     ('mask', {'model.mask': {'height': 2, 'width': 2, 'channels': 4}}, 'a first and a last frame'),
     ('lora', {'model.lora': {'rank': 2, 'alpha': 2., 'targets': ['.*']}}, 'merge-lora'),
     ('groups', {'model.vae.groups': 8}, 'normalises vae in 8 groups'),
+    ('middle', {'model.vae.middle': 1}, '1 ResBlocks in the middle of its decoder'),
+    ('image', {'model.vae.middle': 1, 'model.vae.blocks': 1, 'model.vae.temporal': False},
+     '1 ResBlocks in the middle of its decoder'),
     ('task', {'task': 'autoencoding'}, 'of task autoencoding')])
 def test_models_that_pytorch_does_not_have(converted, tmp_path, name, changes, message):
   path = shutil.copytree(converted, tmp_path / name)
