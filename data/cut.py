@@ -86,8 +86,10 @@ def _runs(demuxed, planned):
     packet.pts = container_lib.packet_time(packet)
     if packet.is_discard or packet.pts is None:
       continue
-    if packets is not None and packet.pts >= remaining[0][1]:
-      yield *remaining.pop(0), packets
+    while remaining and packet.pts >= remaining[0][1]:  # without packets its start never came
+      span = remaining.pop(0)
+      if packets:
+        yield *span, packets
       packets = None
     if not remaining:
       return

@@ -46,6 +46,7 @@ def get_base(scale):
   c.data.source = ''  # a folder made by data.toyworld, data.shard or data.curate
   c.data.latents = ''  # a folder made of it by data.encode, read in its place while training
   c.data.frames, (c.data.height, c.data.width) = 1, sizes.RESOLUTIONS[scale]['high']
+  c.data.buckets = ()  # (frames, height, width), …: several sizes in one run, each batch of one
   c.data.fps = sizes.FPS[scale]  # frame rates drawn uniformly (ours: not published)
   c.data.crop = 'center'
   c.data.captions = (0.5, 0.25, 0.25)  # image, video, merged caption (recipe 2.1)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# From a fresh machine to a green test run. --parity adds the comparisons with PyTorch,
-# --slow the checks that take minutes; other options go to pytest. PyTorch brings gigabytes of CUDA
-# on Linux, unless PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu is set.
+# From a fresh machine to a green test run. --parity adds the comparisons with PyTorch and curation on
+# Apache Beam, --slow the checks that take minutes; other options go to pytest. PyTorch brings
+# gigabytes of CUDA on Linux, unless PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu is set.
 set -euo pipefail
 extras="[test]"
 select=(-m "not slow")
@@ -9,8 +9,8 @@ options=()
 for option in "$@"; do
   case "$option" in
     --parity)
-      extras="[test,torch]"
-      export SVDJAX_PARITY=1 # a PyTorch that cannot be imported fails its tests
+      extras="[test,torch,curate]"
+      export SVDJAX_PARITY=1 # what cannot be imported then fails its tests
       ;;
     --slow) select=() ;;
     *) options+=("$option") ;;

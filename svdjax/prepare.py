@@ -105,6 +105,8 @@ def prepare(config, workdir, ledger):
   clips = encoded.Clips(config) if config.data.latents else pipeline.Clips(
       config.data, 'train', config.seed, tokenizer)
   clips.clip(0, 0)
+  if clips.buckets:
+    say(clips.buckets.describe())
   if preview.wanted(config):
     preview.held_out(config, tokenizer)
   if config.task == 'denoising' and not config.model.vae.scale:

@@ -26,7 +26,10 @@ def held_out(config, tokenizer):
     split = 'test'
   except BadInput:
     split = 'train'
-  clips = pipeline.Clips(config.data, split, config.seed, tokenizer)
+  data = config.data.copy_and_resolve_references()
+  with data.unlocked():
+    data.buckets = ()
+  clips = pipeline.Clips(data, split, config.seed, tokenizer)
   return pipeline.eval_batch(clips, config.sample.clips)
 
 

@@ -72,7 +72,7 @@ def train(config, workdir, began=None):
 def _loop(config, run, step_fn, log, bar, stop, ledger):
   """Save and evaluate before stepping, so that a step number always names one state."""
   state, last, clips, row = run.state, config.train.steps, config.train.batch_size, {}
-  start, skips = int(state.step), Skips(run.saved.faults, run.data.get('skipped_steps', 0))
+  start, compiled, skips = int(state.step), set(), Skips(run.saved.faults, run.data.get('skipped_steps', 0))
   batches = pipeline.batches(run.clips, clips, run.data['next_index'],
                              config.data.threads, own := mesh_lib.rows(run.mesh, clips))
 
@@ -103,7 +103,9 @@ def _loop(config, run, step_fn, log, bar, stop, ledger):
     except BadInput:  # too many damaged records
       save(needed=True)
       raise
-    ledger.to('compile' if step == start else 'step')
+    shapes = tuple(x.shape for x in jax.tree.leaves(batch))
+    ledger.to('step' if shapes in compiled else 'compile')
+    compiled.add(shapes)
     state, metrics = step_fn(state, run.frozen, batch, state_lib.numbers_at(config, step))
     ledger.to('step')
     skips.see(step, metrics['skipped'])

@@ -8,6 +8,7 @@ from svdjax.core.errors import BadInput
 from svdjax.core.memory import available_bytes, peak_bytes, peak_of
 from svdjax.diffusion import precondition
 from svdjax import generate, state
+from svdjax.inputs.buckets import Size, sizes_of
 from svdjax.generate import check_frames, check_size
 from svdjax.models.remat import POLICIES
 from svdjax.models.temporal import MIXERS
@@ -32,6 +33,7 @@ def check_config(config):
   if config.train.batch_size % config.train.accumulate:
     raise BadInput(f'config.train.batch_size {config.train.batch_size} is not divisible by '
                    f'config.train.accumulate {config.train.accumulate}: change one of them')
+  check_buckets(config)
   if not config.data.fps or min(config.data.fps) <= 0:
     raise BadInput(f'config.data.fps must list positive frame rates, not {config.data.fps}')
   if abs(sum(config.data.captions) - 1) > 1e-6:
@@ -40,37 +42,65 @@ def check_config(config):
   _check_name('task', config.task, LOSSES)
   _check_name('train.dtype', config.train.dtype, ('float32', 'bfloat16'))
   _check_name('data.crop', config.data.crop, ('center', 'random'))
+  sizes = [default_size(config.data), *sizes_of(config.data)]
   if 'diffusion' in config:
     _check_name('diffusion.precondition', config.diffusion.precondition,
                 precondition.PRECONDITIONS)
     _check_name('conditioning.context', config.conditioning.context, conditioning.CONTEXTS)
     _check_name('conditioning.concat', config.conditioning.concat, ('', *conditioning.CONCATS))
-    check_frames(config, config.data.frames)
+    for size in sizes:
+      check_frames(config, size.frames)
   if 'unet' in config.model:
     _check_name('model.unet.temporal', config.model.unet.temporal, MIXERS)
     _check_name('model.unet.remat', config.model.unet.remat, POLICIES)
     _check_name('model.unet.norm_eps', config.model.unet.norm_eps, ('sgm', 'diffusers'))
   if 'vae' in config.model:
-    check_size(config, config.data.height, config.data.width)
-  check_split(config)
+    for size in sizes:
+      check_size(config, size.height, size.width)
+  for size in sizes:
+    check_split(config, size)
 
 
-def check_split(config):
+def default_size(data):
+  """The Size of clips of a config without its buckets; that of its previews in any case."""
+  return Size(data.frames, data.height, data.width)
+
+
+def check_buckets(config):
+  """Raises BadInput for buckets that are no sizes, or of a stage that has one size alone."""
+  data = config.data
+  if not data.buckets:
+    return
+  for reason, applies in (('config.data.latents have one size', data.latents),
+                          ('views of objects have one size', 'views' in data),
+                          ('the learned mask has one size', 'mask' in config.model)):
+    if applies:
+      raise BadInput(f'config.data.buckets cannot be used here, where {reason}: leave them out')
+  for bucket in data.buckets:
+    whole = isinstance(bucket, (tuple, list)) and len(bucket) == 3 and all(
+        isinstance(x, int) and x > 0 for x in bucket)
+    if not whole:
+      raise BadInput(f'config.data.buckets holds {bucket}: write (frames, height, width), as in '
+                     f'(({data.frames}, {data.height}, {data.width}), '
+                     f'({data.frames}, {data.width}, {data.height}))')
+
+
+def check_split(config, size):
   """Raises BadInput unless frames and latents can be shared by config.mesh.frame devices."""
-  parts, d = config.mesh.frame, config.data
+  parts = config.mesh.frame
   if parts == 1:
     return
   if config.task == 'contrastive':
     raise BadInput(f'config.mesh.frame is {parts} and a contrastive stage sees one frame of a clip: '
                    'set it to 1')
-  if d.frames % parts:
-    raise BadInput(f'config.data.frames {d.frames} is not divisible by config.mesh.frame {parts}: '
+  if size.frames % parts:
+    raise BadInput(f'config.data.frames {size.frames} is not divisible by config.mesh.frame {parts}: '
                    'change one of them')
   unit = 2 ** (len(config.model.vae.channels) - 1)
   deepest = unit * (2 ** (len(config.model.unet.channels) - 1) if 'unet' in config.model else 1)
-  latents = d.height // deepest * (d.width // deepest)
+  latents = size.height // deepest * (size.width // deepest)
   if latents % parts:
-    raise BadInput(f'the smallest feature map of {d.height}x{d.width} pixels has {latents} '
+    raise BadInput(f'the smallest feature map of {size.height}x{size.width} pixels has {latents} '
                    f'positions, which config.mesh.frame {parts} does not divide: change one of them')
 
 
@@ -87,11 +117,16 @@ def _check_name(field, value, known):
     raise BadInput(f'config.{field} "{value}" is unknown: use one of {", ".join(known)}')
 
 
+def largest_size(data):
+  """The Size of config.data, of its buckets the one with the most pixels."""
+  return max(sizes_of(data), key=lambda size: size.frames * size.height * size.width)
+
+
 def abstract_batch(config):
-  """Shapes of a training batch of this config."""
+  """Shapes of a training batch of this config; of its buckets, of the largest."""
   b, d = config.train.batch_size, config.data
   shape = jax.ShapeDtypeStruct
-  batch = {'video': shape((b, d.frames, d.height, d.width, 3), jnp.uint8),
+  batch = {'video': shape((b, *largest_size(d), 3), jnp.uint8),
            'fps': shape((b,), jnp.float32), 'motion': shape((b,), jnp.float32),
            'index': shape((b,), jnp.int32)}
   if 'views' in d and d.views == 'orbit':
@@ -111,8 +146,9 @@ def check_memory(config, parts, initial, frozen, mesh, batch=None):
   predicted = peak_of(jaxpr, share.of_values((initial.params, frozen), dict(mesh.shape)))
   if mesh.devices.flat[0].platform == 'cpu':  # devices of a host share its memory
     predicted *= len(mesh.local_devices)
+  size = largest_size(config.data)
   require(predicted, f'a training step with batch_size {config.train.batch_size} and '
-          f'{config.data.frames} frames of {config.data.height}x{config.data.width}',
+          f'{size.frames} frames of {size.height}x{size.width}',
           'lower config.train.batch_size or config.data.frames, raise config.train.accumulate, '
           'or set config.model.unet.remat=full')
 

@@ -24,14 +24,14 @@ platform.configure()
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 jax.config.update('jax_default_matmul_precision', 'highest')
 
-PYTORCH = re.compile(r"could not import '(torch|diffusers|transformers|peft)\b")
+PROMISED = re.compile(r"could not import '(torch|diffusers|transformers|peft|apache_beam)\b")
 NANO = pathlib.Path(__file__).with_name('nano.py')
 
 
 def _required(report):
-  """The report, failed where it skips a comparison for which PyTorch was to be installed."""
+  """The report, failed where it skips for lack of what `launch/test.sh --parity` installs."""
   reason = str(report.longrepr)
-  if os.environ.get('SVDJAX_PARITY') and report.skipped and PYTORCH.search(reason):
+  if os.environ.get('SVDJAX_PARITY') and report.skipped and PROMISED.search(reason):
     report.outcome, report.longrepr = 'failed', f'--parity skips nothing: {reason}'
   return report
 

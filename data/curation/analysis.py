@@ -195,6 +195,8 @@ def analyse(path, facts, times, settings):
         resized.append(pts)
       size = frame.width, frame.height
       watcher.feed(pts, float((pts - times.pts[0]) * times.timebase), frame)
+  if settings.whole or not watcher.samples:
+    return Analysis(resized, [], damaged, count, watcher.samples, watcher.pictures)
   cuts = sorted(set(watcher.cascade.cuts()) | set(resized))
-  closed = watcher.closed(settings) if watcher.samples else []
+  closed = watcher.closed(settings)
   return Analysis(cuts, closed, damaged, count, watcher.samples, watcher.pictures)

@@ -1,6 +1,8 @@
 """Runs annotators over the clips of a run, and keeps what they say in the ledger."""
 
+import contextlib
 import functools
+import time
 
 from data.curation import annotators
 from data.curation import engine
@@ -8,6 +10,8 @@ from data.curation import ledger
 from data.curation import schema
 from data.curation.failures import Failure
 from svdjax.core.progress import Progress
+
+_SAVE_EVERY = 10.0  # seconds of answers that a kill may cost, where a source has many clips
 
 
 def annotate(places, collected, specs, runner):
@@ -48,27 +52,57 @@ def _view(places, collected, clip):
 def _answers(places, collected, clips, spec, plugin, folder, runner):
   """({clip_id: fields} old and new, failures), the new ones written to the ledger."""
   known = {i: ledger.read(places.annotation(folder, i)) or {} for i in collected.rows}
+  book = _Book(known, lambda source_id: places.annotation(folder, source_id))
   missing = [c for c in clips.values() if c['clip_id'] not in known[c['source_id']]]
   views = [_view(places, collected, c) for c in missing]
   frozen = (spec[0], tuple(sorted(spec[1].items())))
   job = functools.partial(annotators.annotate, frozen)
   batches = [tuple(views[i:i + plugin.batch]) for i in range(0, len(views), plugin.batch)]
   failed = []
-  with Progress(len(views), label=spec[0]) as progress:
+  with Progress(len(views), label=spec[0]) as progress, contextlib.closing(book):
     done = 0
     for batch, rows in _isolated(job, batches, runner):
       for view, row in zip(batch, rows):
         clip = clips[view.clip_id]
         if 'error' in row:
           uri = collected.sources[clip['source_id']].uri
-          failed.append(Failure(uri, spec[0], 'ANNOTATOR', row['error'], view.clip_id).row())
-          continue
-        answers = known[clip['source_id']]
-        answers[view.clip_id] = row
-        ledger.write(places.annotation(folder, clip['source_id']), answers)
+          failed.append(Failure(uri, spec[0], 'ANNOTATOR', row['error'], view.clip_id,
+                                clip['source_id']).row())
+        else:
+          book.add(clip['source_id'], view.clip_id, row)
+      book.save(_SAVE_EVERY)
       done += len(batch)
       progress.update(done, {'failed': len(failed)})
   return {c: row for rows in known.values() for c, row in rows.items() if c in clips}, failed
+
+
+class _Book:
+  """Answers by source, each source written now and then rather than with each clip.
+
+  Args:
+    answers: {source_id: {clip_id: fields}}, added to.
+    place: function of a source_id, giving its file.
+  """
+
+  def __init__(self, answers, place):
+    self._answers, self._place = answers, place
+    self._touched, self._saved = set(), time.monotonic()
+
+  def add(self, source_id, clip_id, row):
+    self._answers[source_id][clip_id] = row
+    self._touched.add(source_id)
+
+  def save(self, every=0.0):
+    """Writes the sources touched, unless the last time is less than `every` seconds ago."""
+    if time.monotonic() - self._saved < every:
+      return
+    for source_id in sorted(self._touched):
+      ledger.write(self._place(source_id), self._answers[source_id])
+    self._touched, self._saved = set(), time.monotonic()
+
+  def close(self):
+    """Writes what is not written yet, when the work ends or is stopped."""
+    self.save()
 
 
 def _isolated(job, batches, runner):

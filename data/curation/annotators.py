@@ -17,6 +17,7 @@ import functools
 import hashlib
 import importlib
 import importlib.metadata
+import inspect
 import json
 
 import numpy as np
@@ -36,6 +37,8 @@ BUILT_IN = {
 FIELDS = ('caption_image', 'caption_video', 'caption_merged', 'caption_image_status',
           'caption_video_status', 'caption_merged_status', 'clip_emb', 'caption_sim', 'aesthetic',
           'text_area', 'text_detector')
+CAPTION_STATUS = {'absent': 0, 'ok': 1, 'truncated': 2, 'failed': 3, 'blocked': 4}
+_VALUES = {'checkpoint': 'WORKDIR', 'model': 'DIR'}  # what options stand for, in messages
 _SHAPES = {'caption_sim': (3, 3), 'aesthetic': (3,), 'text_area': (3,), 'clip_emb': (3, None)}
 
 
@@ -110,10 +113,22 @@ def make(spec):
     BadInput: it does not take these options.
   """
   name, options = spec
+  plugin = find(name)
   try:
-    return find(name)(**options)
-  except TypeError as error:
-    raise BadInput(f'annotator {name}: {error}') from error
+    inspect.signature(plugin).bind(**options)
+  except (TypeError, ValueError) as error:
+    raise BadInput(f'annotator {name}: {error}: write {_usage(name, plugin)}') from error
+  return plugin(**options)
+
+
+def _usage(name, plugin):
+  """'clip,checkpoint=WORKDIR': an annotator with the options that it cannot do without."""
+  try:
+    known = inspect.signature(plugin).parameters.values()
+  except (TypeError, ValueError):
+    return 'MODULE:CLASS'
+  needed = [p.name for p in known if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
+  return ','.join([name] + [f'{n}={_VALUES.get(n, n.upper())}' for n in needed])
 
 
 def folder_name(spec, plugin, earlier):
@@ -135,10 +150,14 @@ def _patience(plugin):
 
 @functools.cache
 def _ready(spec):
-  plugin = make((spec[0], dict(spec[1])))
-  pulse.beat(_patience(plugin))
-  plugin.setup()
-  return plugin
+  """(plugin that is set up, ""), or (None, sentence) once and for all if that fails."""
+  try:
+    plugin = make((spec[0], dict(spec[1])))
+    pulse.beat(_patience(plugin))
+    plugin.setup()
+  except Exception as error:  # pylint: disable=broad-exception-caught
+    return None, f'setup: {type(error).__name__}: {error}'
+  return plugin, ''
 
 
 def annotate(spec, views):
@@ -151,7 +170,9 @@ def annotate(spec, views):
   Returns:
     [row] for each view: {field: JSON value}, or {'error': sentence}.
   """
-  plugin = _ready(spec)
+  plugin, fault = _ready(spec)
+  if fault:
+    return [{'error': fault}] * len(views)
   pulse.beat(_patience(plugin))
   try:
     return _checked(plugin, views)
@@ -176,13 +197,15 @@ def _plain(name, value):
   """A field's value as JSON.
 
   Raises:
-    ValueError: an unknown field, a wrong shape or text where numbers belong.
+    ValueError: an unknown field or status, a wrong shape or text where numbers belong.
   """
   if name not in FIELDS:
     raise ValueError(f'field "{name}" is unknown, known are {", ".join(FIELDS)}')
   if name not in _SHAPES:
     if not isinstance(value, str):
       raise ValueError(f'field "{name}" is {type(value).__name__}, not text')
+    if name.endswith('_status') and value not in CAPTION_STATUS:
+      raise ValueError(f'field "{name}" is "{value}", not one of {", ".join(CAPTION_STATUS)}')
     return value
   array, shape = np.asarray(value, np.float32), _SHAPES[name]
   if array.ndim != len(shape) or any(n not in (None, m) for n, m in zip(shape, array.shape)):

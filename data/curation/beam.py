@@ -6,6 +6,9 @@ other machines need to see input and output under the same paths.
 """
 
 from concurrent import futures
+import contextlib
+import importlib
+import io
 import json
 import pathlib
 import shutil
@@ -19,7 +22,9 @@ from data.curation import ledger
 from svdjax.core.errors import BadInput
 
 _GLANCE = 0.5  # seconds between looks at what is done
-WAVE = 256  # items a pipeline: its runner on one machine keeps all results in memory
+WAVE = 256  # items a pipeline in this process, whose runner keeps all results in memory
+_IN_PROCESS = ('', 'fnapi', 'direct')
+_WITH_JOB_SERVER = ('flink', 'spark', 'portable')  # which takes options that Beam here cannot know
 
 
 class Stage(beam.DoFn):
@@ -61,40 +66,51 @@ class Pipeline:
     arguments: Beam's own options, as on a command line.
 
   Raises:
-    BadInput: Beam does not know an option.
+    BadInput: Beam does not know an option or runner, or lacks a package for it.
   """
 
   def __init__(self, function, staging, arguments=()):
     self.function, self.staging = function, pathlib.Path(staging)
-    self.options = PipelineOptions(list(arguments))
-    unknown = {name for name in arguments if name.startswith('--')
-               and name[2:].partition('=')[0] not in self.options.get_all_options()}
-    if unknown:
-      raise BadInput(f'option {min(unknown)} is known neither to this command nor to Beam: see '
+    self.options, unknown = _parse(arguments)
+    self.runner = self.options.view_as(StandardOptions).runner
+    self._kind = (self.runner or '').lower().removesuffix('runner')
+    if unknown and self._kind not in _WITH_JOB_SERVER:
+      raise BadInput(f'option {unknown[0]} is known neither to this command nor to Beam: see '
                      '--help and the documentation of Beam\'s runner')
+    try:
+      self._pipeline()
+      if self._kind == 'dataflow':
+        importlib.import_module('apache_beam.runners.dataflow.internal.apiclient')
+    except ImportError as error:
+      raise BadInput(f'--runner={self.runner} lacks a package ({error}): for Dataflow, pip install '
+                     '"apache-beam[gcp]"') from error
+    except ValueError as error:
+      raise BadInput(f'--runner={self.runner} cannot be used: {" ".join(str(error).split())}'
+                     ) from error
 
   def map(self, items):
-    """Yields (item, result or Broken) in waves, within each as they come."""
+    """Yields (item, result or Broken) as they come; in this process in waves, else in one job."""
     items = list(items)
-    for start in range(0, len(items), WAVE):
-      yield from self._wave(items[start:start + WAVE])
+    wave = WAVE if self._kind in _IN_PROCESS else max(1, len(items))
+    for start in range(0, len(items), wave):
+      yield from self._wave(items[start:start + wave])
+
+  def _pipeline(self):
+    # The runner is named, as Beam's default one downloads a program.
+    return beam.Pipeline(runner=self.runner or FnApiRunner(), options=self.options)
 
   def _wave(self, items):
     shutil.rmtree(self.staging, ignore_errors=True)
-    # The runner is named, as Beam's default one downloads a program.
-    runner = self.options.view_as(StandardOptions).runner or FnApiRunner()
-    pipeline = beam.Pipeline(runner=runner, options=self.options)
+    pipeline = self._pipeline()
     graph(pipeline, self.function, items, str(self.staging))
     missing = set(range(len(items)))
     with futures.ThreadPoolExecutor(1) as pool:
       running = pool.submit(lambda: pipeline.run().wait_until_finish())
       while missing:
         ended = running.done()
-        for number in sorted(missing):
-          found = ledger.read(self.staging / f'{number}.json')
-          if found:
+        for number, (broken, result) in self._arrived():
+          if number in missing:
             missing.remove(number)
-            broken, result = found
             yield items[number], engine.Broken(**result) if broken else result
         if ended:
           break
@@ -104,5 +120,26 @@ class Pipeline:
     for number in missing:
       yield items[number], engine.Broken('CRASH', 'its pipeline ended without a result')
 
+  def _arrived(self):
+    """Takes results out of the staging folder: [(number, (whether broken, result))]."""
+    paths = sorted(self.staging.glob('[0-9]*.json'), key=lambda p: int(p.stem))
+    found = [(int(p.stem), ledger.read(p)) for p in paths]
+    for path in paths:
+      path.unlink()
+    return found
+
   def close(self):
     """Nothing is left running."""
+
+
+def _parse(arguments):
+  """(PipelineOptions, [arguments that none of its classes takes])."""
+  parsers, said = [], io.StringIO()
+  try:
+    with contextlib.redirect_stderr(said):
+      options = PipelineOptions(list(arguments))
+      options.get_all_options(add_extra_args_fn=parsers.append)
+      rest = parsers[0].parse_known_args(arguments)[1]
+  except SystemExit as error:  # argparse's, after its usage
+    raise BadInput(f'Beam refuses its options: {said.getvalue().splitlines()[-1]}') from error
+  return options, [text for text in rest if text.startswith('-')]

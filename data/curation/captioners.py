@@ -32,11 +32,15 @@ class _Captioner(hub_lib.Model):
 
   def _ask(self, images, prompt):
     """The model's answer to uint8 [h w 3] pictures and a text."""
-    if getattr(self._processor, 'chat_template', None):
-      content = [{'type': 'image'} for _ in images] + [{'type': 'text', 'text': prompt}]
-      prompt = self._processor.apply_chat_template([{'role': 'user', 'content': content}],
-                                                   add_generation_prompt=True)
     given = {'images': list(images)} if len(images) else {}
+    if getattr(self._processor, 'chat_template', None):
+      parts = [{'type': 'image'} for _ in images] + [{'type': 'text', 'text': prompt}]
+      asked = [{'role': 'user', 'content': parts if given else prompt}]
+      prompt = self._processor.apply_chat_template(asked, tokenize=False,
+                                                   add_generation_prompt=True)
+      start = getattr(self._processor, 'tokenizer', self._processor).bos_token
+      if start and prompt.startswith(start):  # or the processor writes it once more
+        given['add_special_tokens'] = False
     inputs = self._processor(text=prompt or None, return_tensors='pt', **given)
     tokens = self._network.generate(**inputs, max_new_tokens=self.tokens, do_sample=False)[0]
     asked = inputs['input_ids'].shape[1] if 'input_ids' in inputs else 0

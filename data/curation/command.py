@@ -3,8 +3,9 @@
   python -m data.curate --input DIR|PATTERN|TABLE --output DIR [--preset paper|none]
 
 Finds shots, cuts them at keyframes without re-encoding, measures motion, text and more, and keeps
-what the rules keep. The same command again goes on where it ended; other rules on the same output
-need no video, nor --input. Beside the shards lie report/index.html and tables/.
+what the rules keep. The same command again goes on where it ended. Other rules on the same output
+need no video: without --input, clips and annotators are those of the run before. Beside the shards
+lie report/index.html and tables/.
 """
 
 import argparse
@@ -19,13 +20,13 @@ from data.curation import annotators
 from data.curation import engine
 from data.curation import failures
 from data.curation import ledger
-from data.curation import manifest
 from data.curation import report
+from data.curation import request as request_lib
 from data.curation import rules as rules_lib
 from data.curation import run
+from data.curation import shards
 from data.curation import tables
-from data.curation.settings import Settings
-from svdjax.core.errors import BadInput
+from svdjax.core.errors import BadInput, Stopped
 from svdjax.inputs import export
 
 
@@ -45,16 +46,20 @@ def parse_args(argv):
   add('--drop', action='append', default=[], metavar='RULE',
       help='one more rule: SCORE<NUMBER, SCORE>NUMBER, or with %% a share of all clips; scores: '
       + ', '.join(rules_lib.SCORES))
-  add('--annotate', action='append', default=[], metavar='NAME,key=value,…',
+  add('--annotate', action='append', metavar='NAME,key=value,…',
       help='ask a model about each clip, in the order given: '
       + ', '.join(annotators.BUILT_IN) + ' or MODULE:CLASS; see data/curation/annotators.py')
-  add('--min-seconds', type=float, default=2.0, help='shortest clip')
-  add('--max-seconds', type=float, default=20.0, help='longest clip')
-  add('--cascade', default='0:10,8:13,2:16', help='cut detectors: frames a second (0: all) and '
-      'threshold of each')
-  add('--reencode', action='store_true', help='re-encode what packets alone cannot be cut from')
-  add('--large', action='store_true', help='take frames of more than 9 megapixels too')
+  add('--min-seconds', type=float, help='shortest clip, default 2')
+  add('--max-seconds', type=float, help='longest clip, default 20')
+  add('--cascade', help='cut detectors: frames a second (0: all) and threshold of each, default '
+      '0:10,8:13,2:16')
+  for name, text in (('reencode', 're-encode what packets alone cannot be cut from'),
+                     ('large', 'take frames of more than 9 megapixels too'),
+                     ('whole', 'look for no shots: clips run across cuts, fades and blank frames')):
+    add(f'--{name}', action='store_true', default=None, help=text)
   add('--test-fraction', type=float, default=0.1, help='share of sources for "test"')
+  add('--max-failed', type=float, default=1.0, help='end with 1 if a larger share of sources is '
+      'left out for good; the shards are written all the same')
   add('--num-shards', type=int, help='files a split; default: of about 256 MB')
   add('--workers', type=int, default=2, help='processes; 0: work in this one, where a video that '
       'crashes its decoder ends the run')
@@ -67,8 +72,7 @@ def parse_args(argv):
                    '--engine beam)')
   for name, fine, range_ in (
       ('test_fraction', 0 <= args.test_fraction < 1, 'a number in [0, 1)'),
-      ('min_seconds', args.min_seconds > 0, 'a number above 0'),
-      ('max_seconds', args.max_seconds >= args.min_seconds, 'at least --min-seconds'),
+      ('max_failed', 0 <= args.max_failed <= 1, 'a number in [0, 1]'),
       ('num_shards', args.num_shards is None or args.num_shards > 0, 'at least 1'),
       ('workers', args.workers >= 0, 'at least 0')):
     if not fine:
@@ -77,37 +81,14 @@ def parse_args(argv):
   return args
 
 
-def parse_cascade(text):
-  """'0:10,8:13' -> ((0.0, 10.0), (8.0, 13.0)).
+def refuse_strangers(output, manifest):
+  """Leaves shards alone that curation did not write.
 
   Raises:
-    BadInput: it is not of this form, or does not begin with all frames.
+    BadInput: there are some.
   """
-  try:
-    levels = tuple(tuple(map(float, level.split(':'))) for level in text.split(','))
-  except ValueError:
-    levels = ()
-  if not levels or any(len(l) != 2 or l[0] < 0 or l[1] <= 0 for l in levels) or levels[0][0]:
-    raise BadInput(f'--cascade "{text}" is not understood: write RATE:THRESHOLD,… beginning with '
-                   'rate 0, like 0:10,8:13,2:16')
-  return levels
-
-
-def find_sources(args, places):
-  """The sources that --input names, or without it those of the run before.
-
-  Raises:
-    BadInput: there are none.
-  """
-  if args.input:
-    sources = manifest.find(args.input, args.output)
-    ledger.write(places.manifest, [dataclasses.asdict(s) for s in sources])
-    return sources
-  rows = ledger.read(places.manifest)
-  if not rows:
-    raise BadInput(f'--input is missing, and output {args.output} holds no earlier run: name the '
-                   'videos')
-  return [manifest.Source(**row) for row in rows]
+  if not manifest.exists() and shards.files(output):
+    raise BadInput(f'output {output} holds shards of another origin: choose an empty folder')
 
 
 def make_runner(args):
@@ -129,26 +110,27 @@ def make_runner(args):
 def main(argv=None):
   """Runs the command line, see the module's docstring."""
   args = parse_args(argv)
-  rules = [rules_lib.parse(text) for text in (*rules_lib.PRESETS[args.preset], *args.drop)]
-  specs = [annotators.parse(text) for text in args.annotate]
+  rules = rules_lib.parse_all((*rules_lib.PRESETS[args.preset], *args.drop))
+  file = ledger.Places(args.output, '').manifest
+  refuse_strangers(args.output, file)
+  export.check_writable(file)
+  request = request_lib.make(args, request_lib.read(file))
+  specs = [annotators.parse(text) for text in request.annotate]
   for spec in specs:
     annotators.make(spec)
-  settings = Settings(parse_cascade(args.cascade), min_seconds=args.min_seconds,
-                      max_seconds=args.max_seconds, reencode=args.reencode, large=args.large)
-  places = ledger.Places(args.output, settings.digest())
-  export.check_writable(places.manifest)
-  sources = find_sources(args, places)
+  places = ledger.Places(args.output, request.settings.digest())
   try:
-    _work(args, places, settings, sources, rules, specs)
+    request_lib.write(file, request)
+    _work(args, places, request, rules, specs)
   except OSError as error:
     raise BadInput(f'output {args.output} cannot be written ({error}): make room there and run the '
                    'command again, it goes on') from error
 
 
-def _work(args, places, settings, sources, rules, specs):
+def _work(args, places, request, rules, specs):
   """The whole of a run: sources to clips, answers, decisions, shards and report."""
   runner = make_runner(args)
-  collected = run.collect(places, settings, sources, runner)
+  collected = run.collect(places, request.settings, request.sources, runner, rules)
   clips, failed = annotation.annotate(places, collected, specs, runner)
   collected = dataclasses.replace(collected, failures=collected.failures + failed)
   options = {'test_fraction': args.test_fraction, 'num_shards': args.num_shards}
@@ -157,6 +139,10 @@ def _work(args, places, settings, sources, rules, specs):
   page = report.write(places, collected, clips, verdicts, kept)
   _tell(collected, clips, verdicts, kept, lengths)
   print(f'shards in {places.output}, report in {page}')
+  lost = run.lost(collected)
+  if len(lost) > args.max_failed * collected.count:
+    raise Stopped(f'{len(lost)} of {collected.count} sources are left out for good, more than '
+                  f'--max-failed {args.max_failed:g}: see tables/failures.parquet')
 
 
 def _tell(collected, clips, verdicts, kept, lengths):

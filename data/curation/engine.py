@@ -20,9 +20,11 @@ class Broken:
   Attributes:
     code: CRASH or TIMEOUT, see failures.CODES.
     message: one sentence.
+    attempt: how often the item was tried.
   """
   code: str
   message: str
+  attempt: int = 1
 
 
 def call(function, item):
@@ -119,7 +121,7 @@ class Workers:
         if died and attempts[key] < _ATTEMPTS:
           waiting.append(item)
         else:
-          yield item, result
+          yield item, dataclasses.replace(result, attempt=attempts[key]) if died else result
 
   def _finished(self):
     """[(worker, result)] of those that are done, dead or killed for hanging; waits for one."""

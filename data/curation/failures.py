@@ -1,6 +1,12 @@
 """Why sources and clips are left out: a code for each reason, and what to do about it."""
 
 import dataclasses
+import datetime
+
+import av
+import cv2
+
+from data.curation.settings import CODE
 
 # code: (whether another run may succeed, remedy)
 CODES = {
@@ -53,17 +59,32 @@ class Failure:
     code: one of CODES.
     message: at most 500 characters.
     clip_id: "" if it is about the whole source.
+    source_id: "" if its bytes are not known.
+    attempt: how often it was tried.
+    errno: of the operating system or FFmpeg, None if neither gave one.
   """
   uri: str
   stage: str
   code: str
   message: str
   clip_id: str = ''
+  source_id: str = ''
+  attempt: int = 1
+  errno: int | None = None
 
   def row(self):
-    """The failure as a dict, with whether another run may succeed."""
-    row = dataclasses.asdict(self) | {'retryable': CODES[self.code][0]}
-    return row | {'message': self.message[:500]}
+    """The failure as a dict, with whether another run may succeed, versions and time (UTC)."""
+    return dataclasses.asdict(self) | {
+        'retryable': CODES[self.code][0], 'message': self.message[:500],
+        'versions': f'curation {CODE}, av {av.__version__}, cv2 {cv2.__version__}',
+        'ts': datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds')}
+
+
+def errno_of(error):
+  """The errno of an error or of what it comes from, None if there is none."""
+  while error and not isinstance(getattr(error, 'errno', None), int):
+    error = error.__cause__
+  return error and error.errno
 
 
 def code_of(error):

@@ -51,16 +51,21 @@ def find(given, output):
     output: folder whose files are no sources.
 
   Raises:
-    BadInput: it names nothing, or is a table that cannot be read.
+    BadInput: it names nothing that exists, or is a table that cannot be read.
   """
   path = pathlib.Path(given)
   if path.suffix.lower() in _TABLES and path.is_file():
     sources = _from_table(path)
   elif path.is_dir():
     sources = _from_paths(path, _walk(path, pathlib.Path(output).resolve()))
-  else:
+  elif path.is_file():
+    sources = _from_paths(path.parent, [path])
+  elif glob.has_magic(given):
     paths = [p for p in map(pathlib.Path, glob.glob(given, recursive=True)) if p.is_file()]
     sources = _from_paths(_root(given), paths)
+  else:
+    raise BadInput(f'input {given} does not exist: give a folder of videos, a quoted pattern or a '
+                   'table')
   if not sources:
     raise BadInput(f'input {given} names no videos: give a folder of files ending in '
                    f'{", ".join(SUFFIXES[:6])} …, a quoted pattern, or a .csv, .jsonl or .parquet '
@@ -101,11 +106,12 @@ def _from_paths(root, paths):
 
 def _from_table(path):
   rows = _read_table(path)
-  if any('file' not in row or not row['file'] for row in rows):
+  if not all(isinstance(row, dict) and isinstance(row.get('file'), str) and row['file']
+             for row in rows):
     raise BadInput(f'input {path} has rows without a "file": name the column that holds the paths '
                    '"file"')
   return [Source(_uri(path.parent, path.parent / row['file']), str(path.parent / row['file']),
-                 row.get('caption') or '', row.get('license') or '') for row in rows]
+                 str(row.get('caption') or ''), str(row.get('license') or '')) for row in rows]
 
 
 def _read_table(path):

@@ -70,6 +70,18 @@ def parse(text):
   return Rule(text, match[1], match[2] == '<', limit, bool(match[4]))
 
 
+def parse_all(texts):
+  """[Rule] of several texts.
+
+  Raises:
+    BadInput: as `parse`, or there are more than the record has bits for.
+  """
+  if len(texts) > MAX_RULES:
+    raise BadInput(f'--drop makes {len(texts)} rules with those of the preset: give at most '
+                   f'{MAX_RULES} in all')
+  return [parse(text) for text in texts]
+
+
 def score_of(clip, name):
   """A clip's score, NaN where it has none.
 

@@ -46,7 +46,8 @@ def _identify_all(places, sources, runner):
   identities = {}
   for source, result in _map(runner, job, sources, 'reading'):
     if isinstance(result, engine.Broken):
-      failed.append(Failure(source.uri, 'identify', result.code, result.message).row())
+      failed.append(Failure(source.uri, 'identify', result.code, result.message,
+                            attempt=result.attempt).row())
     elif result['failure']:
       failed.append(result['failure'])
     else:
@@ -55,7 +56,8 @@ def _identify_all(places, sources, runner):
     first = found.setdefault(identities[source.uri], source)
     if first != source:
       message = f'{source.path} has the same bytes as {first.path}'
-      failed.append(Failure(source.uri, 'identify', 'DUPLICATE', message).row())
+      failed.append(Failure(source.uri, 'identify', 'DUPLICATE', message,
+                            source_id=identities[source.uri]).row())
   return found, failed
 
 
@@ -74,13 +76,14 @@ def _map(runner, job, items, label, metrics=lambda result: {}):
     stage.close()
 
 
-def _hours(row):
-  kept = sum(c['t_end'] - c['t_start'] for c in row['clips'])
-  return {'clips': len(row['clips']), 'hours in': row['seconds'] / 3600, 'hours of clips':
-          kept / 3600}
+def _hours(rules, row):
+  clips = row['clips']
+  kept = rules_lib.kept(rules_lib.decide(clips, rules), len(clips))
+  seconds = sum(c['t_end'] - c['t_start'] for c, k in zip(clips, kept) if k)
+  return {'clips': len(clips), 'hours in': row['seconds'] / 3600, 'hours kept': seconds / 3600}
 
 
-def collect(places, settings, sources, runner):
+def collect(places, settings, sources, runner, rules=()):
   """Curates what the ledger does not hold yet.
 
   Args:
@@ -88,6 +91,7 @@ def collect(places, settings, sources, runner):
     settings: Settings.
     sources: [manifest.Source].
     runner: function of a stage function, giving something with `map` and `close`, see engine.
+    rules: [Rule]; the hours shown as kept are those that limits keep, shares come at the end.
 
   Returns:
     Collected.
@@ -96,9 +100,11 @@ def collect(places, settings, sources, runner):
   rows = {i: ledger.read(places.source(i)) for i in found}
   todo = [(source, i) for i, source in found.items() if rows[i] is None]
   job = functools.partial(source_lib.curate, places, settings)
-  for (source, source_id), result in _map(runner, job, todo, 'curating', _hours):
+  hours = functools.partial(_hours, [r for r in rules if not r.is_share])
+  for (source, source_id), result in _map(runner, job, todo, 'curating', hours):
     if isinstance(result, engine.Broken):
-      failure = Failure(source.uri, 'decode', result.code, result.message)
+      failure = Failure(source.uri, 'decode', result.code, result.message, source_id=source_id,
+                        attempt=result.attempt)
       result = source_lib.nothing(source_id, failure)
       ledger.write(places.source(source_id), result)
     rows[source_id] = result
@@ -106,6 +112,13 @@ def collect(places, settings, sources, runner):
     failed += [f | {'uri': found[source_id].uri} for f in row['failures']]
   failed.sort(key=lambda f: (f['uri'], f['stage'], f['message']))
   return Collected(found, dict(sorted(rows.items())), failed, len(sources))
+
+
+def lost(collected):
+  """{uri} of sources that gave no clip and will give none next time; copies are not lost."""
+  used = {collected.sources[i].uri for i, row in collected.rows.items() if row['clips']}
+  return {f['uri'] for f in collected.failures
+          if not f['retryable'] and f['code'] != 'DUPLICATE'} - used
 
 
 def write_shards(places, collected, clips, rules, options):

@@ -7,9 +7,9 @@ import json
 import numpy as np
 import tensorflow_datasets as tfds
 
+from data.curation import annotators
 from svdjax.inputs import record
 
-CAPTION_STATUS = {'absent': 0, 'ok': 1, 'truncated': 2, 'failed': 3, 'blocked': 4}
 _TEXT = ('source_id', 'license', 'codec', 'pix_fmt', 'text_detector', 'annotators', 'preset')
 _INTEGERS = ('coded_width', 'coded_height', 'rotation_deg', 'sar_num', 'sar_den',
              'color_primaries', 'color_transfer', 'color_range')
@@ -27,8 +27,8 @@ def features():
   `motion_fb16` its mean length. `motion_dis` is DIS flow at 256 pixels in frame diagonals a
   second. `text_area`, `aesthetic`, `clip_emb` are of the first, middle and last picture;
   `caption_sim` [caption picture] is their cosine. `caption_status` is of the image, video and
-  merged caption, see CAPTION_STATUS. `keep` has a bit for each rule in `preset` (JSON). NaN is
-  what was not measured. Colours are codes of H.273.
+  merged caption, see annotators.CAPTION_STATUS. `keep` has a bit for each rule in `preset` (JSON).
+  NaN is what was not measured. Colours are codes of H.273.
   """
   f = tfds.features
   numbers = lambda *shape: f.Tensor(shape=shape, dtype=np.float32)
@@ -96,4 +96,4 @@ def captions_of(clip, source):
   texts = [image, video, merged]
   status = [clip.get(f'{name}_status', 'ok' if text else 'absent')
             for name, text in zip(names, texts)]
-  return texts, [CAPTION_STATUS[s] for s in status]
+  return texts, [annotators.CAPTION_STATUS[s] for s in status]

@@ -20,6 +20,7 @@ class Settings:
     max_seconds: longer shots are split.
     reencode: re-encode shots that no keyframe lies in, instead of dropping them.
     large: take frames of more than 9 megapixels (4096x2160) as well.
+    whole: look for no shots: a clip may run across cuts and hold fades and blank frames.
   """
   cascade: tuple = ((0.0, 10.0), (8.0, 13.0), (2.0, 16.0))
   fade_change: float = 12.0
@@ -27,6 +28,7 @@ class Settings:
   max_seconds: float = 20.0
   reencode: bool = False
   large: bool = False
+  whole: bool = False
 
   def digest(self):
     """16 hex digits that differ for settings that may give other clips."""

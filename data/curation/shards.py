@@ -68,10 +68,10 @@ def write(places, planned, sources, keep, preset):
   wanted = digest(planned, sources, keep, preset)
   lengths = {split: [len(shard) for shard in shards] for split, shards in planned.items()}
   done = ledger.read(places.finished)
-  if done and done['plan'] == wanted and done['files'] == _sizes(places.output):
+  if done and done['plan'] == wanted and done['files'] == files(places.output):
     return lengths
   places.finished.unlink(missing_ok=True)
-  for name in _sizes(places.output):
+  for name in files(places.output):
     (places.output / name).unlink()
   for split, shards in planned.items():
     for i, members in enumerate(shards):
@@ -81,10 +81,11 @@ def write(places, planned, sources, keep, preset):
       name = record.shard_name(split, i, len(shards))
       record.write_shard(places.output / name, records, schema.features())
   record.write_metadata(places.output, lengths, schema=schema.features())
-  ledger.write(places.finished, {'plan': wanted, 'files': _sizes(places.output)})
+  ledger.write(places.finished, {'plan': wanted, 'files': files(places.output)})
   return lengths
 
 
-def _sizes(output):
+def files(output):
+  """{name: size in bytes} of the shards in a folder."""
   return {p.name: p.stat().st_size
           for p in sorted(pathlib.Path(output).glob(f'{record.NAME}-*.array_record-*'))}

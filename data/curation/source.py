@@ -18,6 +18,7 @@ from data.curation.failures import Failure, Rejected
 from svdjax.inputs import container as container_lib
 from svdjax.inputs.container import VideoError
 
+_ALWAYS_ENCODED = ('gif',)  # an mp4 cannot hold it
 _MAX_DAMAGED = 0.01  # share of damaged frames above which a whole source is rejected
 
 
@@ -38,7 +39,7 @@ def identify(places, source):
   try:
     digest, size = storage.persistently(lambda: storage.digest(source.path))
   except OSError as error:
-    return _unknown(source, 'IO', f'{source.path}: {error}')
+    return _unknown(source, 'IO', f'{source.path}: {error}', error)
   if not size:
     return _unknown(source, 'EMPTY_FILE', f'{source.path} has zero bytes')
   row = {'source_id': digest, 'failure': None}
@@ -46,9 +47,16 @@ def identify(places, source):
   return row | {'uri': source.uri}
 
 
-def _unknown(source, code, message):
-  return {'uri': source.uri, 'source_id': '',
-          'failure': Failure(source.uri, 'identify', code, message).row()}
+def _unknown(source, code, message, error=None):
+  failure = _failed(source, '', 'identify', code, message, error)
+  return {'uri': source.uri, 'source_id': '', 'failure': failure.row()}
+
+
+def _failed(source, source_id, stage, code, message, error=None):
+  """A Failure, by an error or not."""
+  attempt = storage.attempts(error) if code == 'IO' and isinstance(error, OSError) else 1
+  return Failure(source.uri, stage, code, message, source_id=source_id, attempt=attempt,
+                 errno=failures.errno_of(error))
 
 
 def curate(places, settings, item):
@@ -69,7 +77,8 @@ def curate(places, settings, item):
   try:
     row = storage.persistently(lambda: _curate(places, settings, source, source_id))
   except OSError as error:
-    row = nothing(source_id, Failure(source.uri, 'decode', 'IO', f'{source.path}: {error}'))
+    row = nothing(source_id, _failed(source, source_id, 'decode', 'IO', f'{source.path}: {error}',
+                                     error))
   if not any(f['retryable'] for f in row['failures']):
     ledger.write(places.source(source_id), row)
   return row
@@ -83,12 +92,13 @@ def nothing(source_id, *reasons):
 
 def _curate(places, settings, source, source_id):
   row, stage = nothing(source_id), 'probe'
+  fail = lambda code, message, error=None: row['failures'].append(
+      _failed(source, source_id, stage, code, message, error).row())
   try:
     facts, times = probe.probe(source.path, settings.large)
     row |= {'facts': dataclasses.asdict(facts), 'seconds': times.seconds}
     if facts.is_partial_source:
-      message = f'{source.path} ends before the time that it declares'
-      row['failures'].append(Failure(source.uri, stage, 'TRUNCATED', message).row())
+      fail('TRUNCATED', f'{source.path} ends before the time that it declares')
     stage = 'decode'
     found = analysis.analyse(source.path, facts, times, settings)
     _refuse_damaged(source, found, times)
@@ -100,10 +110,9 @@ def _curate(places, settings, source, source_id):
     row['clips'] = made.fields
     row['failures'] += made.failures
   except Rejected as error:
-    row['failures'].append(Failure(source.uri, stage, error.code, str(error)).row())
+    fail(error.code, str(error))
   except VideoError as error:
-    code = failures.code_of(error)
-    row['failures'].append(Failure(source.uri, stage, code, str(error)).row())
+    fail(failures.code_of(error), str(error), error)
   return row
 
 
@@ -125,6 +134,7 @@ class _Maker:
     self.settings, self.source, self.facts, self.times = settings, source, facts, times
     self.found, self.source_id = found, source_id
     self.folder = places.clips(source_id)
+    self.may_encode = settings.reencode or facts.codec in _ALWAYS_ENCODED
     self.fields, self.failures = [], []
 
   def make(self):
@@ -139,10 +149,8 @@ class _Maker:
     copied = sorted((p for plans in planned.values() for p in plans), key=lambda p: p.start)
     anew_plans = [p for shot in anew for p in shots.plan_anew(shot, times, settings)]
     refused = self._copy(copied)
-    if settings.reencode:
-      anew_plans = sorted(anew_plans + refused, key=lambda p: p.start)
-      for plan, pts, mp4 in reencode.reencode(self.source.path, self.facts, times, anew_plans):
-        self._keep(plan, pts, mp4, is_reencoded=True)
+    if self.may_encode:
+      self._encode(sorted(anew_plans + refused, key=lambda p: p.start))
     else:
       for plan in anew_plans:
         self._fail('NO_KEYFRAME', plan.start, 'no keyframe is followed by a long enough stretch')
@@ -161,10 +169,25 @@ class _Maker:
           if not self._keep(plan, pts, mp4, is_reencoded=False):
             refused.append(plan)
       except VideoError as error:
-        if error.reason != 'codec' or not self.settings.reencode:
+        if error.reason != 'codec' or not self.may_encode:
           raise
         return plans
+    if self.may_encode:
+      return refused + list(by_start.values())
+    self._fail_unread(by_start.values())
     return refused
+
+  def _encode(self, plans):
+    """Makes clips by decoding and encoding, of plans in ascending order."""
+    unread = {p.start: p for p in plans}
+    for plan, pts, mp4 in reencode.reencode(self.source.path, self.facts, self.times, plans):
+      del unread[plan.start]
+      self._keep(plan, pts, mp4, is_reencoded=True)
+    self._fail_unread(unread.values())
+
+  def _fail_unread(self, plans):
+    for plan in plans:
+      self._fail('CORRUPT', plan.start, 'its packets cannot be read')
 
   def _keep(self, plan, pts, mp4, is_reencoded):
     """Measures a clip and writes its files; False if an mp4 of copied packets does not do."""
@@ -176,12 +199,12 @@ class _Maker:
       info = container_lib.probe(mp4)
       shown, declared = clips.coded_size(mp4)
     except VideoError as error:
-      self._fail(failures.code_of(error), first, str(error))
+      self._fail(failures.code_of(error), first, str(error), error)
       return True
     facts = clips.upright(self.facts) if is_reencoded else self.facts
     facts = dataclasses.replace(facts, coded_width=shown[0], coded_height=shown[1])
     if info.num_frames != len(pts) or shown != declared:
-      if not self.settings.reencode:
+      if not self.may_encode:
         self._fail('RESIZED', first, 'packets after a change of picture size do not stand alone')
       return False
     if info.duration < self.settings.min_seconds - 0.05:
@@ -194,7 +217,7 @@ class _Maker:
     self.fields.append(fields | {'source_id': self.source_id})
     return True
 
-  def _fail(self, code, ticks, message):
+  def _fail(self, code, ticks, message, error=None):
     seconds = float((ticks - self.times.pts[0]) * self.times.timebase)
     text = f'{self.source.uri} at {seconds:.2f} s: {message}'
-    self.failures.append(Failure(self.source.uri, 'clip', code, text).row())
+    self.failures.append(_failed(self.source, self.source_id, 'clip', code, text, error).row())

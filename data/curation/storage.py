@@ -26,6 +26,11 @@ def persistently(work):
   return work()
 
 
+def attempts(error):
+  """How often `persistently` tried what ended with an OSError."""
+  return 1 if error.errno in _FINAL else 1 + len(PAUSES)
+
+
 def digest(path):
   """(blake2b-128 hex digest, number) of a file's bytes.
 

@@ -23,7 +23,7 @@ def parse_args(argv):
   """Command line -> namespace.
 
   Raises:
-    BadInput: a model is not NAME=FOLDER, or is named twice.
+    BadInput: a model is not NAME=FOLDER, or is named twice; or a number is out of range.
   """
   parser = argparse.ArgumentParser(prog='python -m data.preference', description=__doc__,
                                    formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -39,6 +39,11 @@ def parse_args(argv):
   rank.add_argument('--out', help='JSON file')
   rank.add_argument('--seed', type=int, default=0, help='of shuffles and resamples')
   args = parser.parse_args(argv)
+  for name, most in (('seed', None), ('port', 65535)):
+    given = getattr(args, name, 0)
+    if given < 0 or (most and given > most):
+      raise BadInput(f'--{name} {given} is out of range: give a number from 0'
+                     + (f' to {most}' if most else ''))
   if args.command == 'serve':
     pairs = [text.partition('=')[::2] for text in args.model]
     if not all(name and folder for name, folder in pairs) or len(dict(pairs)) < len(pairs):

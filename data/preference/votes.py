@@ -12,6 +12,7 @@ from svdjax.core.errors import BadInput
 FIELDS = ('key', 'prompt_id', 'seed', 'model_a', 'model_b', 'side', 'axis', 'winner', 'rater_id',
           'attention_ok', 'ms')
 WINNERS = ('a', 'b', 'tie')
+_BEGINNING = b'{"key": "'  # of each line
 _ATTENTIVE = 0.8  # share of checks that a rater must pass; ours
 
 
@@ -28,9 +29,15 @@ class Votes:
     self._mend()
 
   def _mend(self):
-    """Ends a last line that a crash cut off, so that the next vote has a line of its own."""
-    if self.path.exists() and not self.path.read_bytes().endswith(b'\n'):
-      with open(self.path, 'ab') as file:
+    """Drops what a crash left of a vote, so that the next one has a line of its own."""
+    rest = self.path.read_bytes().rpartition(b'\n')[2] if self.path.exists() else b''
+    if not rest:
+      return
+    with open(self.path, 'r+b') as file:
+      end = file.seek(0, 2)
+      if _is_cut_off(rest):
+        file.truncate(end - len(rest))
+      else:
         file.write(b'\n')
 
   def done(self, rater):
@@ -55,26 +62,39 @@ class Votes:
       self.rows.append(row)
 
 
+def _is_cut_off(line):
+  """Whether the last line of a file, without its end, is the beginning of a vote."""
+  try:
+    json.loads(line)
+  except ValueError:
+    return line[:len(_BEGINNING)] == _BEGINNING[:len(line)]
+  return False
+
+
 def read(path):
-  """The votes in a file; a line that a crash cut off is left out.
+  """The votes in a file; a last line that a crash cut off is left out.
 
   Raises:
     BadInput: it is not there, or holds something else.
   """
   try:
-    lines = pathlib.Path(path).read_text(encoding='utf-8').splitlines()
-  except (OSError, UnicodeDecodeError) as error:
+    *lines, rest = pathlib.Path(path).read_bytes().split(b'\n')
+  except OSError as error:
     raise BadInput(f'votes {path} cannot be read ({error}): name the file of a page') from error
-  rows = []
-  for number, line in enumerate(lines, 1):
-    try:
-      row = json.loads(line)
-    except ValueError:
-      continue
-    if not isinstance(row, dict) or not set(FIELDS) <= set(row) or row['winner'] not in WINNERS:
-      raise BadInput(f'votes {path}, line {number} is no vote: name the file of a page')
-    rows.append(row)
-  return rows
+  if rest and not _is_cut_off(rest):
+    lines.append(rest)
+  return [_row(path, number, line) for number, line in enumerate(lines, 1) if line.strip()]
+
+
+def _row(path, number, line):
+  try:
+    row = json.loads(line)
+  except ValueError:
+    row = None
+  if not isinstance(row, dict) or not set(FIELDS) <= set(row) or row['winner'] not in WINNERS:
+    raise BadInput(f'votes {path}, line {number} is no vote: name the file of a page, or take the '
+                   'line out')
+  return row
 
 
 def attentive(rows):

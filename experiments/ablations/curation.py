@@ -7,7 +7,8 @@ The paper trains the same model for the same number of steps on LVD-10M and on t
 LVD-10M-F, a quarter of its size, and people prefer the second. Here raw reels mix moving toy scenes
 with photographs that stand still and pages of text, joined by cuts and fades. Both arms read the
 same reels with the same captions, written from the truth; `curated` is cut into shots and filtered
-by the paper's rules, `uncurated` is neither: its clips run across cuts and hold everything.
+by the paper's rules, `uncurated` is neither: its clips run across cuts and hold everything, fades
+and black frames too.
 
 Each seed trains the first stage of video pretraining on both, from the same image model, and
 measures its samples on held-out clips of the toy world. About 3 minutes a seed and arm at `tiny` on
@@ -23,8 +24,7 @@ REELS = {'small': 600, 'tiny': 120}
 JUNK = 0.5  # share of stills and text
 ANNOTATE = ('--annotate data.toyworld.captioner:Truth,footage={runs}/raw '
             '--annotate clip,checkpoint={prior}/clip')
-# No change between pictures exceeds 255: no cut is seen.
-CURATE = {'curated': '--preset paper', 'uncurated': '--preset none --cascade 0:256'}
+CURATE = {'curated': '--preset paper', 'uncurated': '--preset none --whole'}
 
 
 def get_config(arg='tiny'):

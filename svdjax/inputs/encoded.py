@@ -114,8 +114,8 @@ class Clips(pipeline.Clips):
       self.cache[index] = entry, None
     return entry, None
 
-  def _content(self, entry, frames, chosen, rng):
-    del frames
+  def _content(self, entry, frames, chosen, rng, size):
+    del frames, size
     clip, first = {'moments': entry['moments'][chosen]}, chosen[0]
     if self.spec.context == 'text':
       caption = self._caption_index(rng)

@@ -2,7 +2,8 @@
 
 config.data says what a clip is: `frames` at one of `fps`, of height × width pixels. Records that
 cannot give such a clip (damaged, too short) are passed over for the next one and counted; more than
-a share `max_damaged` of damaged ones ends the run.
+a share `max_damaged` of damaged ones ends the run. `buckets` are several such sizes, one for each
+batch (inputs/buckets).
 """
 
 import contextlib
@@ -14,7 +15,7 @@ import grain
 import numpy as np
 
 from svdjax.core.errors import BadInput
-from svdjax.inputs import motion, orbit, record, selection, video
+from svdjax.inputs import buckets, motion, orbit, record, selection, video
 
 ENDLESS = 2 ** 48  # clips of a run: more than any reads, and an index that grain can hold
 MAX_SKIPS = 100  # records in a row that give no clip before the data is called unusable
@@ -64,6 +65,9 @@ class Clips:
       self.source = selection.filmed(self.source, data.camera, f'data folder {data.source}',
                                      self.schema)
     self.cache, self.lock, self.skipped, self.damaged = {}, threading.Lock(), {}, set()
+    self.size, self.buckets = buckets.sizes_of(data)[0], None
+    if data.get('buckets'):
+      self.buckets = buckets.Buckets(data, self.source, self.schema)
 
   def __len__(self):
     return len(self.source)
@@ -72,11 +76,28 @@ class Clips:
     """The lowest of the frame rates at which the first usable record is long enough."""
     if 'views' in self.data:
       return self.data.fps[0]
-    return min(self._fitting(self._decoded(int(self.clip(0, 0)['index']))[0]))
+    at = int(self.clip(0, 0)['index'])
+    return min(self._fitting(self._decoded(at)[0], self.size_of(at).frames))
 
-  def _fitting(self, entry):
+  def size_of(self, index):
+    """The buckets.Size of the clips of a record; raises BadInput if it is too short for any."""
+    return self.buckets.size(index) if self.buckets else self.size
+
+  def alike(self, index):
+    """Records whose clips have one size: from `index` on and around."""
+    if self.buckets:
+      return self.buckets.alike(index)
+    return [(index + i) % len(self) for i in range(len(self))]
+
+  def order(self, batch_size):
+    """What is random access from draws to records: each epoch visits all, shuffled."""
+    if self.buckets:
+      return buckets.Order(self.buckets.bucket, batch_size, self.seed)
+    return grain.MapDataset.range(len(self)).seed(self.seed).shuffle().repeat()
+
+  def _fitting(self, entry, frames):
     seconds = self._seconds(entry)
-    return [f for f in self.data.fps if (self.data.frames - 1) / f <= seconds + 1e-6]
+    return [f for f in self.data.fps if (frames - 1) / f <= seconds + 1e-6]
 
   def _seconds(self, entry):
     return entry['pts'][-1] * entry['timebase_num'] / entry['timebase_den']
@@ -97,15 +118,14 @@ class Clips:
       index: which record; the next ones are tried where it gives no clip.
       draw: which of its random clips, any integer; the same integer gives the same clip.
     """
-    index = index % len(self)
-    for skips in range(min(MAX_SKIPS, len(self))):
-      at = (index + skips) % len(self)
+    tried = self.alike(index % len(self))[:MAX_SKIPS]
+    for at in map(int, tried):
       try:
         return self._cut(at, np.random.default_rng((self.seed, draw)))
       except (BadInput, RuntimeError) as error:
         self._pass_over(at, error)
-    raise BadInput(f'{skips + 1} records in a row of {self.data.source} give no clip; '
-                   f'{self.skipped[index]}')
+    raise BadInput(f'{len(tried)} records in a row of {self.data.source} give no clip; '
+                   f'{self.skipped[int(tried[0])]}')
 
   def _pass_over(self, at, error):
     """Counts a record that gives no clip; raises BadInput if too many are damaged."""
@@ -122,19 +142,19 @@ class Clips:
   def _cut(self, index, rng):
     if 'views' in self.data:
       return self._around(index, rng)
-    data = self.data
+    size = self.size_of(index)
     entry, frames = self._decoded(index)
-    seconds, fits = self._seconds(entry), self._fitting(entry)
+    seconds, fits = self._seconds(entry), self._fitting(entry, size.frames)
     if not fits:
-      raise BadInput(f'clip {entry["clip_id"]} of {seconds:.2f} s is shorter than {data.frames} '
-                     f'frames at {max(data.fps)} frames a second: lower config.data.frames')
+      raise BadInput(f'clip {entry["clip_id"]} of {seconds:.2f} s is shorter than {size.frames} '
+                     f'frames at {max(self.data.fps)} frames a second: lower config.data.frames')
     fps = fits[rng.integers(len(fits))]
-    start = rng.uniform(0., max(seconds - (data.frames - 1) / fps, 0.))
+    start = rng.uniform(0., max(seconds - (size.frames - 1) / fps, 0.))
     chosen = video.sample_indices(
-        entry['pts'], entry['timebase_num'] / entry['timebase_den'], start, data.frames, fps)
+        entry['pts'], entry['timebase_num'] / entry['timebase_den'], start, size.frames, fps)
     return {'index': np.int64(index), 'fps': np.float32(fps - 1.),
             'motion': np.float32(motion.motion_bucket(entry['motion']))
-            } | self._content(entry, frames, chosen, rng)
+            } | self._content(entry, frames, chosen, rng, size)
 
   def _around(self, index, rng):
     """Views of an object from a clip that goes around it, see `inputs.orbit`."""
@@ -142,15 +162,15 @@ class Clips:
     entry, frames = self._decoded(index)
     chosen, elevation = orbit.views(entry, data.frames, data.views == 'orbit', rng)
     clip = {'index': np.int64(index), 'fps': np.float32(data.fps[0] - 1.),
-            'motion': np.float32(127.)} | self._content(entry, frames, chosen, rng)
+            'motion': np.float32(127.)} | self._content(entry, frames, chosen, rng, self.size)
     return clip if elevation is None else clip | {'elevation': np.float32(elevation)}
 
-  def _content(self, entry, frames, chosen, rng):
+  def _content(self, entry, frames, chosen, rng, size):
     """What a model is shown and told of the chosen frames of a record."""
     if frames is None:
-      pixels = self._crop(video.decode(entry['video'], chosen), rng)
+      pixels = self._crop(video.decode(entry['video'], chosen), rng, size)
     else:
-      pixels = self._crop(frames[chosen], rng)
+      pixels = self._crop(frames[chosen], rng, size)
     clip = {'video': pixels}
     if self.tokenize is not None:
       caption = self._caption_index(rng)
@@ -163,9 +183,9 @@ class Clips:
       return None
     return rng.choice(len(self.data.captions), p=self.data.captions)
 
-  def _crop(self, frames, rng):
+  def _crop(self, frames, rng, size):
     """Centre crop of the covering scale, or a random crop at a random scale up to the original."""
-    height, width = self.data.height, self.data.width
+    _, height, width = size
     if self.data.crop == 'center':
       return video.resize_crop(frames, height, width)
     h, w = frames.shape[1:3]
@@ -185,7 +205,7 @@ class Clips:
       return entry, None
     frames = video.decode(entry.pop('video'))
     if self.data.crop == 'center':
-      frames = video.resize_crop(frames, self.data.height, self.data.width)
+      frames = video.resize_crop(frames, *self.size_of(index)[1:])
     self.cache[index] = entry, frames
     return entry, frames
 
@@ -205,7 +225,7 @@ def batches(clips, batch_size, step=0, threads=2, rows=None):
   """
   with warnings.catch_warnings():
     warnings.simplefilter('ignore')
-    order = grain.MapDataset.range(len(clips)).seed(clips.seed).shuffle().repeat()
+    order = clips.order(batch_size)
     rows = range(batch_size) if rows is None else rows
     at = lambda i: i // len(rows) * batch_size + rows[i % len(rows)]
     drawn = grain.MapDataset.range(ENDLESS).map(
@@ -217,8 +237,8 @@ def batches(clips, batch_size, step=0, threads=2, rows=None):
 
 
 def eval_batch(clips, batch_size):
-  """The first clips of a split, always the same ones, as one batch."""
-  parts = [clips.clip(i, i) for i in range(min(batch_size, len(clips)))]
+  """The first clips of a split (of its first one's size), always the same ones, as one batch."""
+  parts = [clips.clip(int(i), int(i)) for i in clips.alike(0)[:batch_size]]
   return {name: np.stack([p[name] for p in parts]) for name in parts[0]}
 
 

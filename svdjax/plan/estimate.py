@@ -13,7 +13,7 @@ from svdjax.core.errors import BadInput
 from svdjax.core.memory import nbytes, peak_of
 from svdjax.plan import cost
 from svdjax.tasks import parts as parts_lib
-from svdjax.validate import abstract_batch, check_mesh, check_split
+from svdjax.validate import abstract_batch, check_mesh, check_split, largest_size
 
 # What of a chip's stated speed well-written programs reach (ours, to be replaced by measurements).
 COMPUTE, BANDWIDTH, LINKS = 0.7, 0.8, 0.7
@@ -64,7 +64,7 @@ def sizes_of(config, chips):
                    f'frame={config.mesh.frame} does not make {chips} chips: change one of them')
   sizes = {'data': chips // fixed, 'fsdp': config.mesh.fsdp, 'frame': config.mesh.frame}
   check_mesh(config, share.abstract(sizes))
-  check_split(config)
+  check_split(config, largest_size(config.data))
   return sizes
 
 

@@ -171,7 +171,8 @@ def test_a_random_crop_stays_inside(data, height, width, seed):
   clips = pipeline.Clips(data, 'train', 0)
   y, x = np.meshgrid(np.arange(height), np.arange(width), indexing='ij')
   frames = np.stack([y, x, 100 + 0 * x], axis=-1).astype(np.uint8)[None]
-  crop = clips._crop(frames, np.random.default_rng(seed))  # pylint: disable=protected-access
+  crop = clips._crop(  # pylint: disable=protected-access
+      frames, np.random.default_rng(seed), clips.size_of(0))
   assert crop.shape == (1, 16, 24, 3)
   assert (np.abs(crop[..., 2].astype(int) - 100) <= 1).all()  # nothing was padded
   if height == 16 and width >= 24 or width == 24 and height >= 16:  # nothing was scaled

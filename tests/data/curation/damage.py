@@ -17,7 +17,7 @@ def _frames(height=72, width=96, seed=1, count=_COUNT):
 
 
 def _encode(path, codec, form, options=None, frames=None, **fields):
-  """Encodes frames uint8 into a path or an open file, with the given fields of the stream and its codec context."""
+  """Encodes frames uint8 into a path or open file; fields are of stream and codec context."""
   frames = _frames() if frames is None else frames
   with av.open(path, 'w', format=form) as out:
     stream = out.add_stream(codec, rate=FPS, options=options or {})
@@ -206,8 +206,8 @@ def gif(path):
   _encode(path, 'gif', 'gif', pix_fmt='rgb8')
 
 
-def copied(path):
-  good(path)
+def windows(path):
+  _encode(path, 'wmv2', 'asf')
 
 
 # file: (writer, code of the failure expected or None, clips expected with the paper's preset)
@@ -223,5 +223,5 @@ WRITERS = {
     'one_key.mp4': (one_keyframe, 'NO_KEYFRAME', 0),
     'one_frame.mp4': (one_frame, 'TOO_SHORT', 0), 'interlaced.ts': (interlaced, None, 1),
     'av1.mp4': (av1, None, 1), 'vp9.webm': (vp9, None, 1), 'odd.mp4': (odd, None, 1),
-    'moving.gif': (gif, 'CODEC', 0), 'copy.mp4': (copied, 'DUPLICATE', 0),
+    'moving.gif': (gif, None, 1), 'windows.wmv': (windows, 'CODEC', 0), 'copy.mp4': (good, 'DUPLICATE', 0),
 }

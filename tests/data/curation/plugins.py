@@ -25,12 +25,17 @@ class Plugin:
     return '1'
 
   def setup(self):
-    pass
+    if self.how == 'setup':
+      self._note('setup')
+      raise RuntimeError('no weights')
 
-  def __call__(self, views):
+  def _note(self, text):
     if self.log:
       with open(self.log, 'a') as file:
-        file.write(f'{len(views)}\n')
+        file.write(f'{text}\n')
+
+  def __call__(self, views):
+    self._note(len(views))
     hit = [v for v in views if self.bad and v.clip_id in self.bad.split('+')]
     if hit and self.how == 'raise':
       raise RuntimeError('no idea')
@@ -38,6 +43,8 @@ class Plugin:
       return [{}] * (len(views) + 1)
     if hit and self.how == 'field':
       return [{'beauty': '1'} for _ in views]
+    if hit and self.how == 'status':
+      return [{'caption_image': 'a clip', 'caption_image_status': 'good'} for _ in views]
     if hit and self.how == 'die':
       os._exit(7)
     if hit and self.how == 'hang':

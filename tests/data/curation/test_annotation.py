@@ -9,7 +9,7 @@ import pyarrow.parquet
 import pytest
 from safetensors.numpy import save_file
 
-from data.curation import annotators, captioners, detectors, engine
+from data.curation import annotators, detectors, engine, ledger
 from data.toyworld import film, reel
 from svdjax.core.errors import BadInput
 
@@ -50,7 +50,7 @@ def failures(output):
 
 
 @pytest.mark.parametrize('how, workers', [('raise', '0'), ('rows', '0'), ('field', '0'),
-                                          ('die', '1'), ('hang', '1')])
+                                          ('status', '0'), ('die', '1'), ('hang', '1')])
 def test_a_broken_answer_costs_its_clip_alone(how, workers, videos, tmp_path, command, records,
                                               hurry):
   options = ['--preset', 'none', '--workers', workers]
@@ -63,6 +63,16 @@ def test_a_broken_answer_costs_its_clip_alone(how, workers, videos, tmp_path, co
     assert entry['caption_status'][0] == (0 if clip_id == bad else 1)
   [failure] = failures(tmp_path)
   assert failure['clip_id'] == bad and failure['retryable'] and failure['message']
+
+
+def test_a_plugin_that_cannot_start_is_not_started_for_each_clip(videos, tmp_path, command,
+                                                                 records):
+  log = tmp_path / 'log'
+  command(videos, tmp_path / 'out', '--preset', 'none', '--annotate',
+          f'plugins:Plugin,how=setup,log={log}')
+  assert log.read_text() == 'setup\n' and len(every(records, tmp_path / 'out')) == 9
+  found = failures(tmp_path / 'out')
+  assert len(found) == 9 and all('no weights' in f['message'] for f in found)
 
 
 def test_only_clips_without_an_answer_are_asked_about(videos, tmp_path, command):
@@ -78,6 +88,14 @@ def test_only_clips_without_an_answer_are_asked_about(videos, tmp_path, command)
     break
   run()
   assert sum(map(int, log.read_text().split())) == 12
+
+
+def test_answers_are_written_once_a_source(videos, tmp_path, command, monkeypatch):
+  written, write = [], ledger.write
+  monkeypatch.setattr(ledger, 'write', lambda path, row: written.append(path) or write(path, row))
+  command(videos, tmp_path / 'out', '--preset', 'none', '--annotate', 'plugins:Plugin')
+  answers = [p for p in written if 'annotations' in p.parts]
+  assert len(answers) == len(set(answers)) == 3
 
 
 def test_captions_join_what_the_user_said(videos, tmp_path, command, records):
@@ -129,36 +147,12 @@ def test_an_aesthetic_head_is_its_layers_one_after_another(head):
 @pytest.mark.parametrize('text, message', [
     ('nobody', 'nobody'), ('plugins:Nobody', 'Nobody'), ('plugins:Plugin,how', 'key=value'),
     ('plugins:Plugin,colour=red', 'colour'), ('clip,checkpoint=nowhere', 'nowhere'),
-    ('image_caption,model=nowhere', 'nowhere'), ('text_area,model=nowhere', 'nowhere')])
+    ('image_caption,model=nowhere', 'nowhere'), ('text_area,model=nowhere', 'nowhere'),
+    ('clip', 'write clip,checkpoint=WORKDIR$'), ('merge_captions', 'merge_captions,model=DIR$')])
 def test_bad_annotators_are_refused_before_work(text, message, videos, tmp_path, command):
   with pytest.raises(BadInput, match=message):
     command(videos, tmp_path / 'out', '--annotate', text)
   assert not (tmp_path / 'out' / 'clips').exists()
-
-
-def test_a_captioner_of_transformers(tmp_path, videos, command, records):
-  pytest.importorskip('torch')
-  transformers = pytest.importorskip('transformers')
-  (tmp_path / 'vocab.txt').write_text('\n'.join(
-      ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', '[DEC]', '[ENC]', *'abcdefghij']))
-  size = dict(hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2)
-  config = transformers.BlipConfig(
-      text_config=size | dict(vocab_size=17, encoder_hidden_size=16, bos_token_id=5, eos_token_id=3,
-                              sep_token_id=3, pad_token_id=0),
-      vision_config=size | dict(image_size=16, patch_size=8), projection_dim=16)
-  model = tmp_path / 'model'
-  transformers.BlipForConditionalGeneration(config).save_pretrained(model)
-  transformers.BlipProcessor(
-      transformers.BlipImageProcessor(size={'height': 16, 'width': 16}),
-      transformers.BertTokenizer(str(tmp_path / 'vocab.txt'))).save_pretrained(model)
-  spec = f'image_caption,model={model},tokens=5'
-  plugin = annotators.make(annotators.parse(spec))
-  assert isinstance(plugin, captioners.ImageCaption)
-  command(videos, tmp_path / 'out', '--preset', 'none', '--annotate', spec)
-  assert not failures(tmp_path / 'out')
-  entries = every(records, tmp_path / 'out').values()
-  assert all(e['caption_status'][0] in (1, 2, 3) for e in entries)
-  assert any(e['captions'][0] for e in entries)
 
 
 @pytest.fixture

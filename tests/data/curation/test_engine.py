@@ -32,7 +32,7 @@ def test_an_item_that_raises_is_named(workers):
 
 def test_a_worker_that_dies_is_replaced():
   found = results(engine.Workers(os._exit, 2), [3, 4, 5])
-  assert {r.code for r in found.values()} == {'CRASH'} and '4' in found[4].message
+  assert {(r.code, r.attempt) for r in found.values()} == {('CRASH', 2)} and '4' in found[4].message
 
 
 def test_a_worker_that_hangs_is_killed():

@@ -1,6 +1,8 @@
 """Whatever lies in a folder, the run ends well and says why each thing is left out."""
 
 import collections
+import datetime
+import errno
 import importlib.util
 import pathlib
 import socket
@@ -12,7 +14,7 @@ import pytest
 
 from data import curate
 from data.curation import failures, schema
-from svdjax.core.errors import BadInput
+from svdjax.core.errors import BadInput, Stopped
 from svdjax.inputs import container, record, video
 
 _spec = importlib.util.spec_from_file_location(
@@ -82,10 +84,23 @@ def test_every_reason_of_the_reader_has_a_code():
   assert {failures.code_of(container.VideoError(r, 'x')) for r in reasons} <= set(failures.CODES)
 
 
+def test_a_row_tells_what_a_person_needs_to_look_further(failed, clips):
+  known = {c['source_uri']: c['source_id'] for c in clips}
+  for row in failed:
+    assert bool(row['source_id']) == (row['code'] not in ('EMPTY_FILE', 'IO'))
+    assert row['source_id'] == known.get(row['uri'], row['source_id'])
+    assert row['attempt'] == 1 and 'av ' in row['versions'] and len(row['message']) <= 500
+    then = datetime.datetime.fromisoformat(row['ts'])
+    assert abs(datetime.datetime.now(datetime.timezone.utc) - then).total_seconds() < 3600
+  numbers = {f['uri']: f['errno'] for f in failed}
+  assert numbers['missing.mp4'] == errno.ENOENT and numbers['huge.mp4'] is None
+
+
 def test_flags_tell_what_a_clip_is(clips):
   assert one(clips, 'hdr.mp4')['is_hdr'] and one(clips, 'hdr.mp4')['color_primaries'] == 9
   assert one(clips, 'interlaced.ts')['is_interlaced']
   assert one(clips, 'short.mp4')['is_partial_source']
+  assert one(clips, 'moving.gif')['is_reencoded']
   assert not any(one(clips, 'a_good.mp4')[n] for n in (
       'is_hdr', 'is_interlaced', 'is_partial_source', 'is_reencoded'))
 
@@ -127,16 +142,29 @@ def test_the_paper_drops_hdr_and_interlaced(output):
   assert len(uris) >= 5 and not {'hdr.mp4', 'interlaced.ts'} & uris
 
 
-def test_gif_and_resized_are_taken_when_encoded_anew(tmp_path):
+def test_what_packets_cannot_give_is_taken_when_encoded_anew(tmp_path):
   root = tmp_path / 'in'
   root.mkdir()
-  for name in ('moving.gif', 'resized.webm', 'one_key.mp4'):
+  for name in ('windows.wmv', 'resized.webm', 'one_key.mp4'):
     damage.WRITERS[name][0](root / name)
   curate.main(['--input', str(root), '--output', str(tmp_path / 'out'), '--workers', '0',
                '--preset', 'none', '--reencode'])
   rows = pyarrow.parquet.read_table(tmp_path / 'out' / 'tables' / 'clips.parquet').to_pylist()
   assert collections.Counter(r['source_uri'] for r in rows) == {
-      'moving.gif': 1, 'resized.webm': 2, 'one_key.mp4': 1}
+      'windows.wmv': 1, 'resized.webm': 2, 'one_key.mp4': 1}
+
+
+def test_too_many_failures_end_with_1_after_the_work(tmp_path):
+  for name in ('a_good.mp4', 'words.mp4', 'copy.mp4'):
+    damage.WRITERS[name][0](tmp_path / name)
+  run = lambda share: curate.main(['--input', str(tmp_path), '--output', str(tmp_path / 'out'),
+                                   '--workers', '0', '--preset', 'none', '--max-failed', share])
+  run('0.34')  # one of three; the copy is none
+  for path in (tmp_path / 'out').glob('svd_clips-*'):
+    path.unlink()
+  with pytest.raises(Stopped, match='1 of 3 sources .*--max-failed 0.3'):
+    run('0.3')
+  assert record.shard_paths(tmp_path / 'out', 'train')
 
 
 def test_large_frames_are_taken_when_asked_for(tmp_path):

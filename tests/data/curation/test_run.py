@@ -1,17 +1,21 @@
 """Whole runs: the same bytes however the work is done, killed or repeated."""
 
+import collections
 import hashlib
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
 import time
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 
+from data.curation import rules
 from data.toyworld import film, reel
 from svdjax.core.errors import BadInput
 from svdjax.inputs import pipeline, record, video
@@ -52,18 +56,38 @@ def reference(videos, tmp_path_factory):
   return output
 
 
-def test_the_paper_drops_stills_and_text_and_none_keeps_all(reference, videos, tmp_path, command,
-                                                            records):
-  command(videos, tmp_path / 'all', '--preset', 'none')
+def shown(clip):
+  """What a clip of `videos` shows in truth."""
+  return ('pan', 'still', 'text')[int((clip['t_start'] + 0.01) / 2.5)]
+
+
+def test_the_paper_drops_stills_and_text_alone(reference, records):
+  every = pyarrow.parquet.read_table(reference / 'tables' / 'clips.parquet').to_pylist()
+  assert collections.Counter(map(shown, every)) == {'pan': 6, 'still': 6, 'text': 6}
+  motion = rules.PRESETS['paper'].index('motion_fb16<25%')
+  moving = lambda clip: bool(clip['keep'] >> motion & 1)
+  assert [shown(c) for c in every if not moving(c)] == ['still'] * 4  # a quarter of 18
+  kept = {r['clip_id']: r for split in ('train', 'test') for r in records(reference, split)}
+  assert collections.Counter(map(shown, kept.values())) == {'pan': 6, 'still': 2}
+  for entry in kept.values():
+    assert entry['keep'] == 2 ** len(json.loads(entry['preset'].decode())) - 1
+
+
+def test_progress_shows_the_hours_kept_so_far(tmp_path, command, capsys):
+  for seconds in (2.5, 4):
+    made = reel.make([reel.Shot('pan', seconds, 1)], 72, 96, FPS)
+    film.write(tmp_path / f'{seconds}.mp4', made.frames, FPS)
+  command(tmp_path, tmp_path / 'out', '--preset', 'none', '--drop', 'seconds<3', '--drop',
+          'motion<49%')  # a share, of no clip of two
+  last = [line for line in capsys.readouterr().err.splitlines() if 'curating 2/2' in line][-1]
+  assert f'hours in {6.5 / 3600:.4g}, hours kept {4 / 3600:.4g}' in last
+
+
+def test_no_rule_drops_nothing(reference, tmp_path, command, records):
+  shutil.copytree(reference, tmp_path / 'all')
+  command(None, tmp_path / 'all', '--preset', 'none')
   every = records(tmp_path / 'all', 'train') + records(tmp_path / 'all', 'test')
   assert len({r['clip_id'] for r in every}) == 18
-  kept = {r['clip_id']: r for split in ('train', 'test') for r in records(reference, split)}
-  assert 0 < len(kept) <= 12
-  for entry in kept.values():
-    assert entry['text_area'].max() <= 0.07
-    assert entry['keep'] == 2 ** len(json.loads(entry['preset'].decode())) - 1
-  stills = sorted(every, key=lambda r: r['motion_fb16'])[:4]
-  assert not {r['clip_id'] for r in stills} & set(kept)
 
 
 def test_records_tell_what_is_known(reference, records, videos):
@@ -144,9 +168,11 @@ def test_tfds_opens_the_folder(reference, records):
 
 
 @pytest.mark.parametrize('options, message', [
-    (['--input', 'nowhere'], 'names no videos'), ([], 'holds no earlier run'),
+    (['--input', 'nowhere'], 'does not exist'), ([], 'holds no earlier run'),
     (['--min-seconds', '0'], 'min-seconds'), (['--cascade', '8:20'], 'cascade'),
-    (['--drop', 'beauty<3'], 'beauty'), (['--drop', 'motion_fb16<x'], 'motion_fb16')])
+    (['--drop', 'beauty<3'], 'beauty'), (['--drop', 'motion_fb16<x'], 'motion_fb16'),
+    (['--drop', 'width<9'] * 40, '46 rules .* at most 32'), (['--max-failed', '5'], 'max-failed'),
+    (['--min-seconds', '9', '--max-seconds', '8'], 'min-seconds 9')])
 def test_bad_input_is_refused_in_a_sentence(options, message, tmp_path):
   from data import curate
   with pytest.raises(BadInput, match=message):

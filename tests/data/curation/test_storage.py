@@ -64,7 +64,8 @@ def test_reads_that_go_on_failing_leave_the_source_for_the_next_run(video, flaky
   flaky(1000)
   row = sources.curate(places, settings, (video, 'ab'))
   [failure] = row['failures']
-  assert failure['code'] == 'IO' and failure['retryable'] and not row['clips']
+  assert (failure['code'], failure['attempt'], failure['errno']) == ('IO', 5, errno.EIO)
+  assert failure['retryable'] and not row['clips']
   assert ledger.read(places.source('ab')) is None
   flaky(0)
   assert len(sources.curate(places, settings, (video, 'ab'))['clips']) == 2

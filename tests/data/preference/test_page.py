@@ -133,6 +133,14 @@ def test_wrong_requests_are_refused_and_store_nothing(client, path, body, header
   assert not client.votes.exists()
 
 
+@pytest.mark.parametrize('options, message', [
+    (['serve', '--port', '99999'], 'port 99999 .* to 65535'), (['serve', '--port', '-1'], 'port -1'),
+    (['serve', '--seed', '-1'], 'seed -1'), (['rank', '--seed', '-1'], 'seed -1 .* from 0')])
+def test_numbers_out_of_range_are_refused(options, message, tmp_path):
+  with pytest.raises(BadInput, match=message):
+    command.main([*options, '--votes', str(tmp_path / 'v.jsonl')])
+
+
 @pytest.mark.parametrize('models, message', [
     (['x'], 'NAME=FOLDER'), (['x=/nowhere', 'y=/nowhere'], 'holds no videos'), ([], 'two models')])
 def test_bad_models_are_refused(models, message, tmp_path):
@@ -151,3 +159,32 @@ def test_what_is_no_file_of_votes_is_refused(tmp_path):
   (tmp_path / 'v.jsonl').write_text('')
   with pytest.raises(BadInput, match='no vote that counts'):
     rank()
+
+
+def vote(store, rater):
+  store.add(tasks.Task('cat', 'dark', 'grey', 'quality', 'left'), 0, rater, 'a', 3)
+
+
+@pytest.mark.parametrize('text, line', [('hello', 1), ('hello\n', 1), ('{"a": 1}', 1), ('\n3\n', 2)])
+def test_no_vote_is_added_to_a_file_of_something_else(text, line, tmp_path):
+  (tmp_path / 'v.txt').write_text(text)
+  with pytest.raises(BadInput, match=f'v.txt, line {line} '):
+    votes_lib.Votes(tmp_path / 'v.txt')
+  assert (tmp_path / 'v.txt').read_text() == text
+
+
+def test_only_the_last_line_may_be_broken_and_only_by_a_crash(tmp_path):
+  path = tmp_path / 'v.jsonl'
+  store = votes_lib.Votes(path)
+  for rater in ('ann', 'eve\u2028', 'zoë'):
+    vote(store, rater)
+  whole = path.read_bytes()
+  for cut in range(1, len(whole.splitlines()[-1]), 3):  # anywhere in the last line
+    path.write_bytes(whole[:-cut])
+    again = votes_lib.Votes(path)
+    assert [r['rater_id'] for r in again.rows] == ['ann', 'eve\u2028', 'zoë'][:2 + (cut == 1)]
+    vote(again, 'bob')
+    assert votes_lib.read(path)[-1]['rater_id'] == 'bob'
+  path.write_bytes(whole.replace(b'{"key"', b'{"key', 2))
+  with pytest.raises(BadInput, match='line 1 '):
+    votes_lib.Votes(path)
