@@ -197,7 +197,7 @@ def convert(folder, path, dtype=None, preset=None):
   if kind != 'text-to-image':
     config.data.frames = frames
   if posed:
-    recipe.pose(config, 8 * configs['unet']['sample_size'])
+    recipe.pose(config, 8 * (configs['unet'].get('sample_size') or 72))  # SV3D's 576 pixels
   assets = None
   if 'clip_text' in names:
     tokenizer = Tokenizer.load(pathlib.Path(folder) / 'tokenizer')
