@@ -8,7 +8,10 @@ select=(-m "not slow")
 options=()
 for option in "$@"; do
   case "$option" in
-    --parity) extras="[test,torch,curate]"; export PARITY=1 ;;
+    --parity)
+      extras="[test,torch,curate]"
+      export SVDJAX_PARITY=1 # what cannot be imported then fails its tests
+      ;;
     --slow) select=() ;;
     *) options+=("$option") ;;
   esac

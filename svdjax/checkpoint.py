@@ -17,39 +17,16 @@ import shutil
 import jax
 from ml_collections import ConfigDict
 import numpy as np
-import orbax.checkpoint as ocp
 
-from svdjax.core import distributed, manifest, weights
+from svdjax.core import distributed, json_dict, manifest, weights
 from svdjax.core.errors import BadInput
 from svdjax.core.distributed import say
+from svdjax.core.saved import Saved, load_params, save_params  # noqa: F401
 
 logging.getLogger('absl').setLevel(logging.ERROR)
 # Fields that may change when a workdir is resumed; any other change is refused.
 CHANGEABLE = ('train.steps', 'train.log_every', 'checkpoint.', 'sample.', 'data.threads',
               'data.cache', 'data.max_damaged', 'data.source', 'data.latents', 'init_from', 'mesh.')
-
-
-def save_params(directory, params):
-  """Writes a flat {name: array} as one orbax checkpoint, replacing what is there."""
-  directory = pathlib.Path(directory).absolute()
-  with ocp.StandardCheckpointer() as checkpointer:
-    checkpointer.save(directory, params, force=True)
-  if jax.process_index() == 0:
-    manifest.write(directory)
-
-
-def load_params(directory, prefix=''):
-  """Reads what `save_params` (or one orbax item of a step) wrote, numpy arrays.
-
-  Only names that start with `prefix` are read from disk.
-  """
-  directory = pathlib.Path(directory).absolute()
-  with ocp.PyTreeCheckpointer() as checkpointer:
-    names = [n for n in checkpointer.metadata(directory).item_metadata if n.startswith(prefix)]
-    as_numpy = {n: ocp.RestoreArgs(restore_type=np.ndarray) for n in names}
-    args = ocp.args.PyTreeRestore(dict.fromkeys(names, 0), restore_args=as_numpy,
-                                  partial_restore=True)
-    return checkpointer.restore(directory, args=args) if names else {}
 
 
 def _tuples(value):
@@ -64,13 +41,13 @@ def load_config(path):
   """The config that a workdir was trained with.
 
   Raises:
-    BadInput: the folder is not a workdir.
+    BadInput: the folder is not a workdir, or its config.json is damaged.
   """
   file = pathlib.Path(path) / 'config.json'
   if not file.is_file():
     raise BadInput(f'checkpoint {path} is not a workdir: it has no config.json; give the folder '
-                   'that was passed as --workdir')
-  return ConfigDict(_tuples(json.loads(file.read_text())))
+                   'that was passed as --workdir, or convert it first with svdjax.convert')
+  return ConfigDict(_tuples(json_dict.parse(file.read_text(errors='replace'), file)))
 
 
 def saved_steps(workdir):
@@ -104,15 +81,20 @@ def good_step(workdir, part=''):
                  'train in a new workdir')
 
 
-def load_frozen(workdir, prefix=''):
-  """What a stage did not train, {name: numpy array}; raises BadInput if damaged."""
+def _frozen(workdir):
+  """[the folder of what a stage did not train], [] if it trained all; BadInput if damaged."""
   folder = pathlib.Path(workdir) / 'frozen'
   if not folder.is_dir():
-    return {}
+    return []
   if manifest.exists(folder) and (fault := manifest.fault(folder)):
     raise BadInput(f'workdir {workdir} has damaged frozen parameters ({fault}): put back a copy of '
                    'frozen/, or train in a new workdir')
-  return load_params(folder, prefix)
+  return [folder]
+
+
+def load_frozen(workdir):
+  """What a stage did not train, {name: numpy array}; raises BadInput if damaged."""
+  return {n: x for folder in _frozen(workdir) for n, x in load_params(folder).items()}
 
 
 def converted_file(path, network):
@@ -139,25 +121,31 @@ def load(path, ema=True):
     BadInput: not a workdir, or no step was saved in it.
   """
   config = load_config(path)
-  params, step = _trained(path, ema)
-  for network in config.model if not params else ():
+  folders, step = _folders(path, ema)
+  params = {n: x for folder in folders for n, x in load_params(folder).items()}
+  for network in () if folders else config.model:
     source = load_network(path, network)
     params |= {name: source.read(name) for name in source.specs}
   return config, jax.device_put(params), step
 
 
 def load_network(path, network, ema=True):
-  """One network of a checkpoint as weights.Weights or weights.Loaded; others stay on disk.
+  """One network of a checkpoint as weights.Weights or Saved, which stay on disk until read.
 
   Raises:
-    BadInput: as `load`.
+    BadInput: as `load`, or a converted checkpoint lacks the network.
   """
-  params, _ = _trained(path, ema, network + '/')
-  return weights.Loaded(params) if params else weights.Weights([converted_file(path, network)])
+  folders, _ = _folders(path, ema)
+  if folders:
+    return Saved(folders, network + '/')
+  file = converted_file(path, network)
+  if not file.is_file():
+    raise BadInput(f'checkpoint {path} lacks its {network} (params/{file.name}): convert it again')
+  return weights.Weights([file])
 
 
-def _trained(path, ema, prefix=''):
-  """(parameters, step) of a workdir, {} and 0 of a converted checkpoint.
+def _folders(path, ema):
+  """([orbax items], step) of a workdir, ([], 0) of a converted checkpoint.
 
   Raises:
     BadInput: no step was saved, or none is good.
@@ -165,13 +153,13 @@ def _trained(path, ema, prefix=''):
   if not is_ready(path):
     raise BadInput(f'checkpoint {path} has no saved step yet: train it first')
   if not saved_steps(path):
-    return {}, 0
+    return [], 0
   item = 'ema' if ema else 'params'
   step, damaged = good_step(path, item + '/')
   for bad, fault in damaged.items():
     say(f'warning: step {bad} of {path} is damaged ({fault}): using step {step}')
   folder = pathlib.Path(path) / 'checkpoints' / str(step) / item
-  return load_frozen(path, prefix) | load_params(folder, prefix), step
+  return [*_frozen(path), folder], step
 
 
 def _flat(tree, prefix=''):
@@ -203,7 +191,7 @@ def write_config(workdir, config):
   workdir, text = pathlib.Path(workdir), json.dumps(config.to_dict(), indent=2, default=list)
   file = workdir / 'config.json'
   if file.is_file() and saved_steps(workdir):
-    old, new = _flat(json.loads(file.read_text())), _flat(json.loads(text))
+    old, new = _flat(json_dict.parse(file.read_text(), file)), _flat(json.loads(text))
     changed = {n: f'{n} {old.get(n)} -> {new.get(n)}' for n in sorted(old | new)
                if old.get(n) != new.get(n)}
     free = [n for n in changed if n.startswith(CHANGEABLE)]

@@ -38,6 +38,7 @@ class Preset(NamedTuple):
 
 
 VIDEO = ('fps', 'motion', 'cond_aug')
+POSED = (*VIDEO, 'elevation')  # of multi-view models trained here; no released one is told these
 SVD = Preset(14, 576, 1024, 25, 'linear', 1., 2.5, 14, 7., 127., 0.02, VIDEO)
 SVD_XT = Preset(25, 576, 1024, 30, 'linear', 1.5, 3., 14, 7., 127., 0.02, VIDEO)
 SV3D = Preset(21, 576, 576, 50, 'triangle', 1., 2.5, 14, 7., 127., 1e-5, ('cond_aug',))

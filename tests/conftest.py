@@ -7,6 +7,7 @@ experiment with networks of a few thousand parameters (tests/nano.py).
 import importlib.util
 import os
 import pathlib
+import re
 
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 os.environ['XLA_FLAGS'] = (os.environ.get('XLA_FLAGS', '')
@@ -23,7 +24,26 @@ platform.configure()
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 jax.config.update('jax_default_matmul_precision', 'highest')
 
+PROMISED = re.compile(r"could not import '(torch|diffusers|transformers|peft|apache_beam)\b")
 NANO = pathlib.Path(__file__).with_name('nano.py')
+
+
+def _required(report):
+  """The report, failed where it skips for lack of what `launch/test.sh --parity` installs."""
+  reason = str(report.longrepr)
+  if os.environ.get('SVDJAX_PARITY') and report.skipped and PROMISED.search(reason):
+    report.outcome, report.longrepr = 'failed', f'--parity skips nothing: {reason}'
+  return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report():
+  return _required((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+  return _required((yield))
 
 
 @pytest.fixture(scope='session')
@@ -119,3 +139,11 @@ def compiled(programs):
     for name, value in before.items():
       jax.config.update(name, value)
     compilation_cache.reset_cache()
+
+
+@pytest.fixture
+def optimized(compiled):
+  """Compiles as users do in one test of a module that uses `compiled`."""
+  jax.config.update('jax_disable_most_optimizations', False)
+  yield
+  jax.config.update('jax_disable_most_optimizations', True)

@@ -15,25 +15,47 @@ from svdjax.core.errors import run_command
 from svdjax.presets import PRESETS
 
 
+# What each way does, reads and writes.
+WAYS = {
+    'from-diffusers': ('a folder of diffusers to a checkpoint',
+                       'folder of a pipeline, or of its components', 'folder of the checkpoint'),
+    'from-sgm': ('a single file of the original code to a checkpoint',
+                 '.safetensors file with model, autoencoder and image encoder',
+                 'folder of the checkpoint'),
+    'to-diffusers': ('a checkpoint to a folder that diffusers loads',
+                     'workdir or converted checkpoint', 'folder of the pipeline or components'),
+    'to-sgm': ('a checkpoint to a single file, also for ComfyUI', 'workdir or converted checkpoint',
+               '.safetensors file'),
+    'merge-lora': ('LoRA files merged into a checkpoint',
+                   'workdir or converted checkpoint', 'folder of the checkpoint'),
+}
+PRESET = {
+    'from-diffusers': 'the released model whose sampling settings to take; default: told by sizes '
+                      'and number of frames',
+    'from-sgm': 'the released model whose sampling settings to take; default: told by sizes; '
+                'single files do not tell 14 from 25 frames and are taken for svd_xt, unless '
+                'svdjax wrote them',
+}
+
+
 def arguments(argv=None):
   """The command line, parsed."""
   parser = argparse.ArgumentParser(
       prog='python -m svdjax.convert', description=__doc__,
       formatter_class=argparse.RawDescriptionHelpFormatter)
   ways = parser.add_subparsers(dest='way', required=True)
-  for way in ('from-diffusers', 'from-sgm', 'to-diffusers', 'to-sgm', 'merge-lora'):
-    add = ways.add_parser(way).add_argument
-    add('source', metavar='SRC', help='what is read')
-    add('destination', metavar='DST', help='what is written; must not exist')
+  for way, (what, source, destination) in WAYS.items():
+    add = ways.add_parser(way, help=what, description=what).add_argument
+    add('source', metavar='SRC', help=source)
+    add('destination', metavar='DST', help=f'{destination}; must not exist')
     add('--dtype', choices=('float32', 'bfloat16', 'float16'),
         help='of the weights written; default: that of those read')
-    if way.startswith('from'):
-      add('--preset', choices=tuple(PRESETS),
-          help='the released model whose sampling settings to take; default: told by its sizes')
+    if way in PRESET:
+      add('--preset', choices=tuple(PRESETS), help=PRESET[way])
     if way != 'from-diffusers':
       add('--raw', action='store_true', help='raw weights instead of their moving average')
     if way == 'merge-lora':
-      add('--lora', help='LoRA files and how much of each; without it the one that CHECKPOINT is')
+      add('--lora', help='LoRA files and how much of each; without it the one that SRC is')
   return parser.parse_args(argv)
 
 

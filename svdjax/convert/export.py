@@ -63,7 +63,7 @@ class Checkpoint:
     return Mapping(network, store.shapes_of(network, sizes), dialect, depth(network, sizes, vae))
 
   def load(self, network, expected):
-    """A network's weights.Weights or Loaded; BadInput if its tensors are not those `expected`."""
+    """A network's weights.Weights or Saved; BadInput if its tensors are not those `expected`."""
     source = self._kept.pop(network, None) or checkpoint.load_network(
         self.path, network, ema=not self.raw)
     have = {n: s.shape for n, s in source.specs.items() if part({n: 0}, network)}

@@ -1,15 +1,14 @@
 """A folder in the layout of diffusers to an svdjax checkpoint."""
 
-import json
 import pathlib
 import re
 
-from svdjax.convert import mapping, recipe, sizes, store, table
-from svdjax.core import weights
+from svdjax.convert import mapping, recipe, sizes, store, table, told
+from svdjax.core import json_dict, weights
 from svdjax.core.errors import BadInput
 from svdjax.models import clip_resize
 from svdjax.models.tokenizer import Tokenizer
-from svdjax.presets import PRESETS, of_model
+from svdjax.presets import POSED, of_model
 
 # Component folders: (name, stem of the weights, classes that can be read).
 COMPONENTS = {
@@ -31,11 +30,10 @@ COMPONENTS_ALONE = (('text-to-video', ('unet', 'vae', 'clip_text')),
 def read_json(path):
   """The dict of a JSON file; BadInput if it is missing or damaged."""
   try:
-    return json.loads(pathlib.Path(path).read_text())
+    text = pathlib.Path(path).read_text(errors='replace')
   except FileNotFoundError:
     raise BadInput(f'{path} is missing: download the folder again') from None
-  except ValueError as error:
-    raise BadInput(f'{path} is not JSON ({error}): download it again') from None
+  return json_dict.parse(text, path, 'download it again')
 
 
 def kind_of(folder):
@@ -79,16 +77,20 @@ def unet_sizes(specs, config, where):
     _require(config, where, norm_num_groups=32, norm_eps=1e-5, act_fn='silu', freq_shift=0,
              flip_sin_to_cos=True, center_input_sample=False, mid_block_scale_factor=1,
              only_cross_attention=False, downsample_padding=1, resnet_time_scale_shift='default')
-  heads = config.get('num_attention_heads') or config.get('attention_head_dim')
-  found = sizes.unet(specs, 'diffusers', heads or (5, 10, 20, 20))
-  return found | dict(groups=32, norm_eps='diffusers' if video else 'sgm', remat='none')
+  heads = config.get('num_attention_heads')
+  if heads is None:  # what diffusers takes then; an image UNet's attention_head_dim is a number
+    heads = (5, 10, 20, 20) if video else config.get('attention_head_dim', 8)
+  found = sizes.unet(specs, 'diffusers', where)
+  return found | dict(
+      head_dim=sizes.head_dim(heads, found['channels'], f'{where}/config.json'), groups=32,
+      norm_eps='diffusers' if video else 'sgm', remat='none')
 
 
 def vae_sizes(specs, config, where):
   """The sizes of an autoencoder folder."""
   _require(config, where, norm_num_groups=32, act_fn='silu', shift_factor=None,
            mid_block_add_attention=True)
-  return sizes.vae(specs, 'diffusers') | dict(
+  return sizes.vae(specs, 'diffusers', where=where) | dict(
       groups=32, scale=config.get('scaling_factor', 0.18215), remat='none')
 
 
@@ -98,7 +100,7 @@ def clip_image_sizes(specs, config, where):
   if config.get('hidden_act', 'quick_gelu') != 'gelu':
     _refuse(where, 'hidden_act', config.get('hidden_act', 'quick_gelu'), 'gelu')
   _require(config, where, layer_norm_eps=1e-5)
-  return sizes.clip_image(specs, 'diffusers', config.get('num_attention_heads', 12))
+  return sizes.clip_image(specs, 'diffusers', config.get('num_attention_heads', 12), where)
 
 
 def clip_text_sizes(specs, config, where):
@@ -106,7 +108,7 @@ def clip_text_sizes(specs, config, where):
   if config.get('hidden_act', 'quick_gelu') != 'gelu':
     _refuse(where, 'hidden_act', config.get('hidden_act', 'quick_gelu'), 'gelu')
   _require(config, where, layer_norm_eps=1e-5)
-  return sizes.clip_text(specs, config.get('num_attention_heads', 8))
+  return sizes.clip_text(specs, config.get('num_attention_heads', 8), where)
 
 
 SIZES = {'unet': unet_sizes, 'vae': vae_sizes, 'clip_image': clip_image_sizes,
@@ -120,7 +122,10 @@ def component(folder, network):
   if not path.is_dir():
     raise BadInput(f'{folder} has no {name} folder: download it again')
   config = read_json(path / 'config.json')
-  made = config.get('_class_name', (config.get('architectures') or [classes[0]])[0])
+  made = config.get('_class_name') or (config.get('architectures') or [None])[0]
+  if made is None:
+    raise BadInput(f'{path}/config.json names no class, by _class_name or architectures: download '
+                   'it again')
   if made not in classes:
     raise BadInput(f'{path} holds a {made}: give a model whose {name} is a '
                    f'{" or a ".join(classes)}')
@@ -129,6 +134,7 @@ def component(folder, network):
   names = [n for n in source.specs if not any(re.fullmatch(p, n) for p in unused)]
   source = source.select({mapping.spelling(n, network): n for n in names})
   found = SIZES[network](source.specs, config, path)
+  told.check(network, config, found, path)
   return config, store.network(network, found, source, 'diffusers', path)
 
 
@@ -180,14 +186,18 @@ def convert(folder, path, dtype=None, preset=None):
   unet = networks['unet'].sizes
   frames, scalar = (configs['unet'].get(field, default) for field, default in (
       ('num_frames', 25), ('addition_time_embed_dim', 256)))
-  if unet['vector_dim'] not in (0, scalar, 3 * scalar, 5 * scalar):
+  posed = kind == 'image-to-video' and unet['vector_dim'] == len(POSED) * scalar
+  if not posed and unet['vector_dim'] not in (0, scalar, 3 * scalar, 5 * scalar):
     _refuse(folder, 'projection_class_embeddings_input_dim', unet['vector_dim'], 3 * scalar)
-  preset = recipe.preset_of(preset, of_model(frames, unet['vector_dim'], scalar))
+  preset = recipe.preset_of(
+      preset, '' if posed else of_model(frames, unet['vector_dim'], scalar))
   dtype = store.dtype_of(dtype, [n.source for n in networks.values()])
   config = recipe.config(kind, {n: x.sizes for n, x in networks.items()}, dtype, preset, sigmas,
                          precondition)
-  if kind != 'text-to-image' and PRESETS[preset].frames != frames:
+  if kind != 'text-to-image':
     config.data.frames = frames
+  if posed:
+    recipe.pose(config, 8 * (configs['unet'].get('sample_size') or 72))  # SV3D's 576 pixels
   assets = None
   if 'clip_text' in names:
     tokenizer = Tokenizer.load(pathlib.Path(folder) / 'tokenizer')

@@ -1,19 +1,20 @@
 """The single file of the original code (sgm) to an svdjax checkpoint."""
 
-import json
 import pathlib
 import re
 
 from svdjax.convert import recipe, sizes, store, table
-from svdjax.core import weights
+from svdjax.core import json_dict, weights
 from svdjax.core.errors import BadInput
+from svdjax.models.clip import IMAGE_VIT_H
 from svdjax.presets import of_model
 
 NETWORKS = ('unet', 'vae', 'clip_image')
 PREFIXES = {'unet': table.UNET, 'clip_image': table.VISUAL}  # the rest is the autoencoder's
 # What shapes do not tell, in the metadata of files written here; released files have the defaults.
 UNTOLD = {'unet': {'head_dim': 64, 'norm_eps': 'sgm'}, 'vae': {'scale': 0.18215},
-          'clip_image': {'heads': None}}
+          'clip_image': {'heads': None, 'layers': None}}
+COUNTERS = ('model_ema.num_updates', 'model_ema.decay')
 
 
 def _file_names(source, raw):
@@ -21,7 +22,7 @@ def _file_names(source, raw):
   unused = [name for name in source.specs
             if any(re.fullmatch(p, name) for p in table.UNUSED['sgm'])]
   names = {name: name for name in source.specs if name not in set(unused)}
-  averages = {name for name in unused if name.startswith('model_ema.')}
+  averages = {name for name in unused if name.startswith('model_ema.')} - {*COUNTERS}
   if averages and not raw:  # LitEma drops the network's prefix and all dots
     ema = {n: f'model_ema.{n.removeprefix("model.").replace(".", "")}' for n in names
            if n.startswith(table.UNET)}
@@ -43,7 +44,7 @@ def _vae_index(specs, where):
 
 
 def read(path, raw=False):
-  """{network: store.Network} of a single file, checked.
+  """({network: store.Network}, metadata of svdjax) of a single file, checked.
 
   Raises:
     BadInput: not such a file, or a tensor is missing, extra or misshapen.
@@ -55,20 +56,40 @@ def read(path, raw=False):
          for n, prefix in PREFIXES.items()}
   own['vae'] = {k: v for k, v in names.items() if not k.startswith(tuple(PREFIXES.values()))}
   files = {n: source.select(own[n]) for n in NETWORKS}
-  told = json.loads(source.metadata.get('svdjax', '{}'))
+  told = json_dict.parse(source.metadata.get('svdjax', '{}'), f'the metadata of {path}')
   untold = {n: fields | told.get(n, {}) for n, fields in UNTOLD.items()}
   specs = {n: f.specs for n, f in files.items()}
   found = {
-      'unet': sizes.unet(specs['unet'], 'sgm') | _tuples(untold['unet']) | dict(
+      'unet': _unet_sizes(specs['unet'], untold['unet'], path),
+      'vae': sizes.vae(specs['vae'], 'sgm', index, path) | untold['vae'] | dict(
           groups=32, remat='none'),
-      'vae': sizes.vae(specs['vae'], 'sgm', index) | untold['vae'] | dict(
-          groups=32, remat='none'),
-      'clip_image': sizes.clip_image(specs['clip_image'], 'sgm', untold['clip_image']['heads'])}
-  return {n: store.network(n, found[n], files[n], 'sgm', path, index) for n in NETWORKS}
+      'clip_image': _clip_sizes(specs['clip_image'], untold['clip_image'], path)}
+  networks = {n: store.network(n, found[n], files[n], 'sgm', path, index) for n in NETWORKS}
+  return networks, told
 
 
-def _tuples(fields):
-  return {n: tuple(x) if isinstance(x, list) else x for n, x in fields.items()}
+def _unet_sizes(specs, untold, where):
+  """The UNet's sizes; BadInput where it is no video UNet, or its heads are not told."""
+  found = sizes.unet(specs, 'sgm', where)
+  if found['temporal'] == 'none':
+    raise BadInput(f'{where} holds an image model: give the single file of SVD or SV3D, or the '
+                   'folder of an image model to from-diffusers')
+  width = untold['head_dim']
+  widths = tuple(width) if isinstance(width, list) else (width,) * len(found['channels'])
+  if not all(map(sizes.divides, widths, found['channels'])):
+    raise BadInput(f'{where}: attention heads of {width} do not divide channels '
+                   f'{list(found["channels"])}: give a released file, or one that svdjax wrote '
+                   'with its metadata')
+  return found | untold | dict(head_dim=tuple(width) if isinstance(width, list) else width,
+                               groups=32, remat='none')
+
+
+def _clip_sizes(specs, untold, where):
+  """The image encoder's sizes, with the layers that it should have, so that missing ones show."""
+  found = sizes.clip_image(specs, 'sgm', untold['heads'], where)
+  released = {IMAGE_VIT_H.width: IMAGE_VIT_H.layers}
+  layers = untold['layers'] or released.get(found['width'], found['layers'])
+  return found | dict(layers=layers)
 
 
 def convert(file, path, dtype=None, preset=None, raw=False):
@@ -87,8 +108,7 @@ def convert(file, path, dtype=None, preset=None, raw=False):
   if pathlib.Path(file).is_dir():
     raise BadInput(f'{file} is a folder: from-sgm takes a .safetensors file, from-diffusers a '
                    'folder')
-  networks = read(file, raw)
-  told = json.loads(weights.Weights([file]).metadata.get('svdjax', '{}'))
+  networks, told = read(file, raw)
   data = told.get('data', {})
   preset = recipe.preset_of(preset, told.get('preset') or of_model(
       data.get('frames'), networks['unet'].sizes['vector_dim'], data.get('scalar_dim', 256)))

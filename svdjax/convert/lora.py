@@ -9,7 +9,7 @@ import numpy as np
 
 from svdjax import checkpoint
 from svdjax.convert import mapping, table
-from svdjax.core import weights
+from svdjax.core import json_dict, weights
 from svdjax.core.errors import BadInput
 from svdjax.core.params import part
 from svdjax.models import lora
@@ -21,6 +21,7 @@ FACTORS = ((r'(.*)\.lora_A\.(?:default\.)?weight', 'a'),
            (r'(.*)\.lora\.down\.weight', 'a'), (r'(.*)\.lora\.up\.weight', 'b'),
            (r'(.*)\.alpha', 'alpha'))
 METADATA = 'lora_adapter_metadata'  # JSON of the PEFT config, as diffusers stores it
+BESIDE = 'adapter_config.json'  # the same beside a file that PEFT itself wrote
 
 
 def modules(kernels, depth):
@@ -29,7 +30,7 @@ def modules(kernels, depth):
 
 
 def save(path, factors, alpha, depth):
-  """Writes a LoRA file that diffusers and PEFT load.
+  """Writes a LoRA file with the names and metadata of diffusers, whose UNet PEFT injects it into.
 
   Args:
     path: .safetensors to write.
@@ -64,7 +65,7 @@ def load(path, kernels, depth):
 
   Args:
     path: .safetensors.
-    kernels: {name: shape} of linear kernels of the UNet that may be adapted.
+    kernels: {name: shape} of the UNet; those of linear layers may be adapted.
     depth: the UNet's table.Depth.
 
   Returns:
@@ -74,25 +75,55 @@ def load(path, kernels, depth):
     BadInput: not a LoRA file of this UNet; names the first tensor that does not fit.
   """
   source, known = weights.Weights([path]), modules(kernels, depth)
-  factors, alphas = {}, {}
-  for tensor in source.specs:
+  told, factors, alphas = config(source, path), {}, {}
+  for tensor, spec in source.specs.items():
     module, factor = _split(tensor)
-    if module not in known:
-      raise BadInput(f'{path}: {tensor} adapts nothing in this UNet: use the checkpoint that it '
-                     'was trained on')
+    _check_tensor(path, tensor, spec, module, kernels.get(known.get(module)))
     if factor == 'alpha':
-      alphas[known[module]] = float(source.read(tensor))
+      alphas[module] = source.read(tensor).item()
     else:
       factors[f'{known[module]}/{factor}'] = source.read(tensor).T
+  if not factors:
+    raise BadInput(f'{path} holds no LoRA factors: name a file of lora_A and lora_B tensors')
   for name in {n.rpartition('/')[0] for n in factors}:
     _check(path, name, factors, kernels[name])
-  default = json.loads(source.metadata.get(METADATA, '{}')).get(PREFIX + 'lora_alpha')
-  scales = {}
-  for name in lora.names(factors):
-    rank = factors[f'{name}/a'].shape[1]
-    alpha = alphas.get(name, default)
-    scales[name] = 1. if alpha is None else alpha / rank
-  return factors, scales
+  rank = lambda module: factors[f'{known[module]}/a'].shape[1]
+  return factors, {known[m]: _scale(path, m, rank(m), told, alphas)
+                   for m in known if f'{known[m]}/a' in factors}
+
+
+def config(source, path):
+  """PEFT's config of a LoRA file, from its metadata or the JSON beside it; {} without either.
+
+  Raises:
+    BadInput: it is damaged, or of a DoRA.
+  """
+  beside = pathlib.Path(path).with_name(BESIDE)
+  found = {}
+  if METADATA in source.metadata:
+    found = json_dict.parse(source.metadata[METADATA], f'the metadata of {path}')
+  elif beside.is_file():
+    found = json_dict.parse(beside.read_text(errors='replace'), beside)
+  found = {name.removeprefix(PREFIX): value for name, value in found.items()}
+  if found.get('use_dora'):
+    raise BadInput(f'{path} is a DoRA, which rescales kernels too: give a LoRA without use_dora')
+  return found
+
+
+def _scale(path, module, rank, told, alphas):
+  """alpha / r of a module, or alpha / sqrt(r) where rank-stabilised (rsLoRA, 2312.03732).
+
+  An alpha of the module's own comes before alpha_pattern, whose keys are ends of names, and this
+  before lora_alpha. Ranks are those of the tensors, whatever rank_pattern says.
+  """
+  patterns = told.get('alpha_pattern') or {}
+  fits = (value for key, value in patterns.items() if re.match(rf'(.*\.)?({key})$', module))
+  alpha = alphas.get(module, next(fits, told.get('lora_alpha')))
+  if alpha is None:
+    return 1.
+  if not isinstance(alpha, (int, float)):
+    raise BadInput(f'{path}: the alpha of {module} is {alpha!r}, no number: copy the file again')
+  return alpha / (math.sqrt(rank) if told.get('use_rslora') else rank)
 
 
 def parse(text):
@@ -126,7 +157,7 @@ def add(params, text, unet):
   Raises:
     BadInput: as `parse` and `load`.
   """
-  kernels = {n: x.shape for n, x in params.items() if re.fullmatch(lora.ATTENTION, n)}
+  kernels = {n: x.shape for n, x in params.items() if re.fullmatch('unet/.*/kernel', n)}
   for path, weight in parse(text):
     factors, scales = load(path, kernels, mapping.depth('unet', unet))
     params = lora.merge(params, factors, {n: weight * x for n, x in scales.items()})
@@ -141,10 +172,25 @@ def _split(tensor):
   return None, None
 
 
+def _check_tensor(path, tensor, spec, module, shape):
+  """Refuses a tensor that is no factor of a linear kernel; `shape` is the kernel's, or None."""
+  if module is None:
+    raise BadInput(f'{path}: {tensor} is no factor of a LoRA, such as lora_A.weight and '
+                   'lora_B.weight: give a LoRA file')
+  if shape is None:
+    raise BadInput(f'{path}: {tensor} adapts nothing in this UNet: use the checkpoint that it was '
+                   'trained on')
+  if len(shape) != 2:
+    raise BadInput(f'{path}: {tensor} adapts a convolution: give a LoRA of linear layers '
+                   '(attention, feed-forward, projections) alone')
+  if spec is None:
+    raise BadInput(f'{path}: {tensor} {weights.UNREAD}: save it in fp32, bf16 or fp16')
+
+
 def _check(path, name, factors, shape):
   a, b = factors.get(f'{name}/a'), factors.get(f'{name}/b')
   if a is None or b is None:
     raise BadInput(f'{path} has one factor alone of {name}: copy the file again')
-  if (a.shape[0], b.shape[1]) != tuple(shape) or a.shape[1] != b.shape[0]:
+  if not a.ndim == b.ndim == 2 or (a.shape[0], b.shape[1], a.shape[1]) != (*shape, b.shape[0]):
     raise BadInput(f'{path} adapts {name} with factors {a.shape} and {b.shape}, and it has shape '
                    f'{tuple(shape)}: use the checkpoint that it was trained on')

@@ -62,21 +62,23 @@ class Mapping:
     """Refuses a file that is not exactly this network.
 
     Args:
-      specs: {their name: Spec, or None for buffers} of all that could belong to the network.
+      specs: {their name: Spec, or None where its type is not read} of all that could belong to
+        the network.
       where: the file, for the message.
 
     Raises:
       BadInput: names the first tensors that are missing, extra or misshapen.
     """
-    wrong = [f'{name} is missing' for name in self.theirs if specs.get(name) is None]
+    wrong = [f'{name} {weights.UNREAD if name in specs else "is missing"}'
+             for name in self.theirs if specs.get(name) is None]
     wrong += [f'{name} has shape {specs[name].shape} where {shape} is needed'
               for name, shape in self.theirs.items()
               if specs.get(name) is not None and specs[name].shape != shape]
     wrong += [f'{name} has no place in this model' for name in specs if name not in self.theirs]
     if wrong:
       more = f' (and {len(wrong) - 3} more)' if len(wrong) > 3 else ''
-      raise BadInput(f'{where}: {"; ".join(wrong[:3])}{more}: the file is incomplete or of a model '
-                     'that svdjax does not have')
+      raise BadInput(f'{where}: {"; ".join(wrong[:3])}{more}: the file is incomplete, quantised '
+                     'or of a model that svdjax does not have')
 
   def ours_specs(self, dtype):
     """{our name: Spec}; `dtype` is a numpy dtype."""

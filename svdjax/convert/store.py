@@ -126,10 +126,11 @@ def dtype_of(name, source):
   """The numpy dtype to write: the one named, or the widest among the tensors of `source`.
 
   Args:
-    name: 'float32', 'bfloat16', 'float16' or None.
+    name: 'float32', 'bfloat16', 'float16' or None. JAX computes with none wider than float32.
     source: weights.Weights or Loaded, or several.
   """
   if name:
     return weights.DTYPES[{'float32': 'F32', 'bfloat16': 'BF16', 'float16': 'F16'}[name]]
   found = {spec.dtype for each in source for spec in each.specs.values() if spec}
-  return found.pop() if len(found) == 1 else np.dtype(np.float32)
+  return found.pop() if len(found) == 1 and np.dtype(np.float64) not in found else np.dtype(
+      np.float32)

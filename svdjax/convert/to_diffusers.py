@@ -2,7 +2,7 @@
 
 import json
 
-from svdjax.convert import card, export, store
+from svdjax.convert import card, deepen, export, store
 from svdjax.convert.from_diffusers import COMPONENTS
 from svdjax.core import weights
 from svdjax.core.errors import BadInput
@@ -116,11 +116,14 @@ def convert(path, folder, dtype=None, raw=False):
     raise BadInput(f'checkpoint {path} has preconditioning {found.config.diffusion.precondition}: '
                    'diffusers samples video models of edm_v alone')
   vae = found.model['vae']
-  if vae['temporal'] and found.middle != vae['blocks']:
-    raise BadInput(f'checkpoint {path} has {found.middle} ResBlocks in the middle of its temporal '
-                   f'decoder and {vae["blocks"]} a level, and diffusers as many in both: train one '
-                   f'with middle={vae["blocks"]} among its sizes')
+  least = vae['blocks'] if vae['temporal'] else 2
+  if found.middle < least or not vae['temporal'] and found.middle > least:
+    raise BadInput(f'checkpoint {path} has {found.middle} ResBlocks in the middle of its decoder, '
+                   f'where diffusers has {least}: train one with config.model.vae.middle={least}')
   names = ('unet', 'vae', 'clip_text' if found.text else 'clip_image')
+  own = store.shapes_of('vae', vae)
+  if vae['temporal']:  # diffusers has as many ResBlocks in the middle as in a level
+    found.model['vae'] = vae | dict(blocks=found.middle)
   mappings = {n: found.mapping(n, 'diffusers') for n in names}
   dtype = found.dtype(dtype, mappings['unet'].shapes)
   total = sum(s.nbytes for m in mappings.values() for s in m.their_specs(dtype).values())
@@ -130,9 +133,10 @@ def convert(path, folder, dtype=None, raw=False):
     for network, mapping in mappings.items():
       name, stem, _ = COMPONENTS[network]
       write_json(out / name / 'config.json', CONFIGS[network](found.model[network], found.data))
-      tensors = mapping.to_theirs(found.load(network, mapping.shapes), dtype)
+      source = found.load(network, own if network == 'vae' else mapping.shapes)
+      source = deepen.Deepened(source, mapping.shapes) if network == 'vae' else source
       weights.write(out / name / f'{stem}.safetensors', mapping.their_specs(dtype),
-                    meter(tensors), {'format': 'pt'})
+                    meter(mapping.to_theirs(source, dtype)), {'format': 'pt'})
     _write_rest(found, out, path)
 
 

@@ -17,6 +17,7 @@ from svdjax.core.errors import BadInput
 # Names of the format and of numpy; what else a file holds (buffers of integers) is no weight.
 DTYPES = {'F32': np.dtype(np.float32), 'F16': np.dtype(np.float16),
           'BF16': np.dtype(ml_dtypes.bfloat16), 'F64': np.dtype(np.float64)}
+UNREAD = 'holds integers or 8-bit floats where floats of 16, 32 or 64 bits are needed'
 CODES = {dtype: code for code, dtype in DTYPES.items()}
 
 
@@ -31,13 +32,15 @@ class Spec(NamedTuple):
 
 
 class Weights:
-  """The tensors of some safetensors files, memory-mapped, by name.
+  """The tensors of some safetensors files by name, each read when it is asked for.
+
+  Files are not memory-mapped: mapped pages would count as memory of this process.
 
   Args:
     paths: files; their names are joined.
 
   Attributes:
-    specs: {name: Spec}; None for tensors of integers.
+    specs: {name: Spec}; None for tensors of integers and 8-bit floats.
     metadata: {str: str} of all files.
 
   Raises:
@@ -45,31 +48,31 @@ class Weights:
   """
 
   def __init__(self, paths):
-    self.specs, self.metadata, self._files, self._names = {}, {}, {}, {}
+    self.specs, self.metadata, self._places = {}, {}, {}
     for path in map(pathlib.Path, paths):
-      file = _open(path)
-      self.metadata |= file.metadata() or {}
-      for name in file.keys():
-        view = file.get_slice(name)
-        dtype = DTYPES.get(view.get_dtype())
-        self.specs[name] = dtype and Spec(tuple(view.get_shape()), dtype)
-        self._files[name], self._names[name] = file, name
+      header, start = _header(path)
+      self.metadata |= header.pop('__metadata__', None) or {}
+      for name, told in header.items():
+        dtype = DTYPES.get(told['dtype'])
+        self.specs[name] = dtype and Spec(tuple(told['shape']), dtype)
+        self._places[name] = path, start + told['data_offsets'][0]
 
   def read(self, name):
     """One tensor as a numpy array."""
-    return self._files[name].get_tensor(self._names[name])
+    return _read(*self._places[name], self.specs[name])
 
   def row(self, name, i):
     """One index of the first axis of a tensor, without reading the others."""
-    return self._files[name].get_slice(self._names[name])[i:i + 1][0]
+    path, offset = self._places[name]
+    row = self.specs[name]._replace(shape=self.specs[name].shape[1:])
+    return _read(path, offset + i * row.nbytes, row)
 
   def select(self, names):
     """The tensors of `names`, {new name: name here}, under their new names."""
     view = Weights([])
     view.metadata = self.metadata
     view.specs = {new: self.specs[name] for new, name in names.items()}
-    view._files = {new: self._files[name] for new, name in names.items()}
-    view._names = {new: self._names[name] for new, name in names.items()}
+    view._places = {new: self._places[name] for new, name in names.items()}
     return view
 
 
@@ -89,14 +92,21 @@ class Loaded:
     return np.asarray(self._arrays[name][i])
 
 
-def _open(path):
+def _read(path, offset, spec):
+  return np.fromfile(path, spec.dtype, math.prod(spec.shape), offset=offset).reshape(spec.shape)
+
+
+def _header(path):
+  """(entries of a safetensors file's header, where its tensors begin); the library checks it."""
   if path.suffix in ('.ckpt', '.bin', '.pt', '.pth', '.pkl'):
     raise BadInput(f'{path} is a pickle, which can run code when it is loaded, and is never '
                    'opened: give the .safetensors file of the same weights')
   if not path.is_file():
     raise BadInput(f'{path} is not a file: check the path')
   try:
-    return safetensors.safe_open(path, 'numpy')
+    with safetensors.safe_open(path, 'numpy'), open(path, 'rb') as file:
+      size = int.from_bytes(file.read(8), 'little')
+      return json.loads(file.read(size)), 8 + size
   except safetensors.SafetensorError as error:
     raise BadInput(f'{path} is truncated or no safetensors file ({error}): copy it again') from None
 
@@ -119,7 +129,7 @@ def find(folder, stem):
     if path.is_file():
       return [path] if path.suffix == '.safetensors' else _shards(path)
   for path in sorted(folder.glob('*.bin')) + sorted(folder.glob('*.ckpt')):
-    _open(path)
+    _header(path)
   raise BadInput(f'{folder} holds no {stem}.safetensors: download the folder again, with its '
                  'safetensors files')
 

@@ -42,9 +42,9 @@ def unet_config():
 
 
 def block_config(channels):
-  """SVD's UNet with one width, whose blocks are timed alone."""
+  """SVD's UNet with one level beside the first, whose width gives that of the embedding: 1,280."""
   from svdjax.models import unet
-  return dataclasses.replace(unet.UNetConfig(norm_eps='diffusers'), channels=(channels,) * 2,
+  return dataclasses.replace(unet.UNetConfig(norm_eps='diffusers'), channels=(320, channels),
                              attention=(True, True))
 
 
@@ -81,7 +81,7 @@ def ours(line):
         x = self.resnets[0](x, emb, None)
         return self.attentions[0](x, context, context, None) if attention else x
 
-    made = nn.functional(lambda keys: Block([(channels, channels)], config, 'mid', 0, attention,
+    made = nn.functional(lambda keys: Block([(channels, channels)], config, 'mid', 1, attention,
                                             rngs=keys))
     return ready(made, random(1, FRAMES, height, width, channels),
                  random(1, FRAMES, config.emb_dim), random(1, 1, 1024))
@@ -109,7 +109,7 @@ def theirs(line, threads):
     args = (give(1, FRAMES, 8, 40, 72), give(1), give(1, 1, 1024), give(1, 3))
     return lambda: unet(*args)
   if line.startswith('block'):
-    return _their_block(*fields(line))
+    return _their_block(block_config(fields(line)[0]).emb_dim, *fields(line))
   if line == 'clip':
     clip = transformers.CLIPVisionModelWithProjection(transformers.CLIPVisionConfig(
         hidden_size=1280, intermediate_size=5120, num_hidden_layers=32, num_attention_heads=16,
@@ -127,15 +127,15 @@ def theirs(line, threads):
   return lambda: vae.decode(latents, num_frames=frames)
 
 
-def _their_block(channels, height, width, attention):
+def _their_block(embedding, channels, height, width, attention):
   import torch
   from diffusers.models.resnet import SpatioTemporalResBlock
   from diffusers.models.transformers.transformer_temporal import TransformerSpatioTemporalModel
   give = lambda *shape: torch.from_numpy(random(*shape))
-  block = SpatioTemporalResBlock(channels, channels, 4 * channels, eps=1e-5).eval()
+  block = SpatioTemporalResBlock(channels, channels, embedding, eps=1e-5).eval()
   transformer = TransformerSpatioTemporalModel(
       channels // 64, 64, in_channels=channels, cross_attention_dim=1024).eval()
-  x, emb = give(FRAMES, channels, height, width), give(FRAMES, 4 * channels)
+  x, emb = give(FRAMES, channels, height, width), give(FRAMES, embedding)
   context, images = give(FRAMES, 1, 1024), torch.zeros(1, FRAMES)
 
   def run():

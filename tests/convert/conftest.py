@@ -7,16 +7,27 @@ import pytest
 
 from svdjax.convert import from_diffusers, to_sgm
 
-PATH = pathlib.Path(__file__).with_name('world.py')
+FOLDER = pathlib.Path(__file__).parent
+
+
+def module(name):
+  """A module beside this file."""
+  spec = importlib.util.spec_from_file_location(name, FOLDER / f'{name}.py')
+  made = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(made)
+  return made
 
 
 @pytest.fixture(scope='session')
 def world():
   """The module world.py."""
-  spec = importlib.util.spec_from_file_location('world', PATH)
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  return module
+  return module('world')
+
+
+@pytest.fixture(scope='session')
+def parity():
+  """The module make_reference.py, which needs PyTorch."""
+  return module('make_reference')
 
 
 @pytest.fixture(scope='session')

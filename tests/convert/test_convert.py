@@ -56,6 +56,28 @@ def test_out_and_in_again_is_bitwise_the_same(converted, tmp_path, way, dtype):
   assert before.pop('train') and before == after
 
 
+def test_what_a_released_single_file_holds_beside_is_left_out(single, converted, tmp_path):
+  """OpenCLIP's text tower, and the decoder among the conditioners (svd_model 3.4, 4.1)."""
+  clip, encoder = 'conditioner.embedders.0.open_clip.model.', 'conditioner.embedders.3.encoder.'
+  extra = (clip + 'token_embedding.weight', clip + 'positional_embedding', clip + 'logit_scale',
+           clip + 'transformer.resblocks.0.attn.in_proj_weight', clip + 'text_projection',
+           encoder + 'decoder.conv_in.weight', encoder + 'post_quant_conv.bias',
+           'first_stage_model.quant_conv.weight', 'denoiser.sigmas')
+  st.save_file(st.load_file(single) | {n: np.ones((2, 2), np.float32) for n in extra},
+               tmp_path / 'f.safetensors', weights.Weights([single]).metadata)
+  run('from-sgm', tmp_path / 'f.safetensors', tmp_path / 'out')
+  assert_same(loaded(converted), loaded(tmp_path / 'out'))
+
+
+def test_double_precision_becomes_single(single, converted, tmp_path):
+  """Which JAX computes with, and not the bfloat16 of 16-bit weights."""
+  doubles = {n: x.astype(np.float64) for n, x in st.load_file(single).items()}
+  st.save_file(doubles, tmp_path / 'f.safetensors', weights.Weights([single]).metadata)
+  run('from-sgm', tmp_path / 'f.safetensors', tmp_path / 'out')
+  assert checkpoint.load_config(tmp_path / 'out').train.dtype == 'float32'
+  assert_same(loaded(converted), loaded(tmp_path / 'out'))
+
+
 def test_from_one_layout_to_the_other_is_the_reference_mapping(world, folder, single):
   """Every tensor of both files; that their names are the reference's, test_table.py shows."""
   file = st.load_file(single)

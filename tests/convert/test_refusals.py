@@ -112,10 +112,10 @@ def test_a_preset_of_another_kind_of_model_is_refused(folder, single, tmp_path):
       run(way, source, tmp_path / 'out', '--preset', 'sv3d_p')
 
 
-def test_a_full_disk_is_noticed_before_writing(folder, converted, tmp_path, monkeypatch):
+def test_a_full_disk_is_noticed_before_writing(folder, converted, single, tmp_path, monkeypatch):
   monkeypatch.setattr(shutil, 'disk_usage', lambda _: shutil._ntuple_diskusage(9, 8, 1000))
-  for way, source in (('from-diffusers', folder), ('to-diffusers', converted),
-                      ('to-sgm', converted)):
+  for way, source in (('from-diffusers', folder), ('from-sgm', single),
+                      ('to-diffusers', converted), ('to-sgm', converted)):
     with pytest.raises(BadInput, match='GiB free and .* GiB are to be written'):
       run(way, source, tmp_path / 'out.safetensors')
   assert not list(tmp_path.iterdir())
@@ -158,6 +158,9 @@ def test_a_disk_that_fills_up_meanwhile_leaves_nothing(converted, tmp_path, monk
     ('mask', {'model.mask': {'height': 2, 'width': 2, 'channels': 4}}, 'a first and a last frame'),
     ('lora', {'model.lora': {'rank': 2, 'alpha': 2., 'targets': ['.*']}}, 'merge-lora'),
     ('groups', {'model.vae.groups': 8}, 'normalises vae in 8 groups'),
+    ('middle', {'model.vae.middle': 1}, '1 ResBlocks in the middle of its decoder'),
+    ('image', {'model.vae.middle': 1, 'model.vae.blocks': 1, 'model.vae.temporal': False},
+     '1 ResBlocks in the middle of its decoder'),
     ('task', {'task': 'autoencoding'}, 'of task autoencoding')])
 def test_models_that_pytorch_does_not_have(converted, tmp_path, name, changes, message):
   path = shutil.copytree(converted, tmp_path / name)

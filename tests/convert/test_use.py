@@ -1,7 +1,6 @@
 """What converted checkpoints are for: sampling from them and going on training them."""
 
 import json
-import re
 
 import ml_dtypes
 import numpy as np
@@ -90,6 +89,27 @@ def test_orbits(world, checkpoint_of, photo, tmp_path, kind, scalars):
   assert not (tmp_path / 'parts' / 'model_index.json').exists()
   from_diffusers.convert(tmp_path / 'parts', tmp_path / 'again')
   assert checkpoint.load_config(tmp_path / 'again').to_dict() == config.to_dict()
+
+
+def test_posed_multi_view_models_go_out_as_components_and_back(
+    world, checkpoint_of, photo, tmp_path):
+  """Told the elevation beside what video models are told, as no released one is."""
+  model = world.VIDEO | {'unet': world.UNETS['C'] | dict(vector_dim=4 * 32)}
+  folder, path = checkpoint_of(model)
+  config, params, _ = checkpoint.load(path)
+  assert tuple(config.conditioning.scalars) == ('fps', 'motion', 'cond_aug', 'elevation')
+  assert (config.data.height, config.data.width, config.preset) == (96, 96, '')
+  frames, _ = run(path, tmp_path / 'x.mp4', '--image', photo, '--elevation', 10)
+  other, _ = run(path, tmp_path / 'y.mp4', '--image', photo, '--elevation', 60)
+  assert (frames != other).any()
+  to_diffusers.convert(path, tmp_path / 'parts')
+  from_diffusers.convert(tmp_path / 'parts', tmp_path / 'again')
+  again = checkpoint.load(tmp_path / 'again')
+  assert again[0].to_dict() == config.to_dict()
+  for name, x in params.items():
+    np.testing.assert_array_equal(again[1][name], x)
+  with pytest.raises(BadInput, match='--preset svd is of a released model, and this one is told'):
+    from_diffusers.convert(folder, tmp_path / 'none', preset='svd')
 
 
 V_PREDICTION = {'prediction_type': 'v_prediction', 'beta_schedule': 'scaled_linear'}
@@ -193,22 +213,3 @@ def test_an_autoencoder_that_does_not_fit_is_refused(nano, converted, tmp_path):
   with pytest.raises(BadInput, match='brings an autoencoder of 4 latent channels and the UNet has '
                                      '8'):
     handoff.adopt(config, tmp_path)
-
-
-def test_all_of_stable_diffusion_2_1_has_a_place():
-  """At full size: 686 tensors, all in the released video UNet but for new input channels."""
-  from svdjax.convert import store, table
-  from svdjax.convert.mapping import Mapping, depth
-  image = dict(in_channels=4, temporal='none', vector_dim=0)
-  made = {}
-  for name, fields in (('image', image), ('video', {})):
-    sizes = dict(blocks=2, attention=(True, True, True, False), channels=(320, 640, 1280, 1280),
-                 temporal='svd') | fields
-    made[name] = Mapping('unet', store.shapes_of('unet', sizes), 'diffusers', depth('unet', sizes))
-  theirs = made['image'].theirs
-  assert len(theirs) == 686 and sum(map(np.prod, theirs.values())) == 865_910_724
-  assert not any('spatial_res_block' in n for n in theirs)
-  video_names = {re.sub(r'(resnets\.\d+)\.spatial_res_block', r'\1', n): s
-                 for n, s in made['video'].theirs.items()}
-  assert {n for n, s in theirs.items() if video_names[n] != s} == {'conv_in.weight'}
-  assert table.place('unet/conv_in/kernel', 4, 'diffusers', table.Depth()).name == 'conv_in.weight'

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from svdjax.models import clip_resize, nn
+from svdjax.presets import PRESETS
 from svdjax.tasks import conditioning, latents
 
 KEY = jax.random.key(0)
@@ -28,6 +29,18 @@ def test_scalars_are_embedded_one_after_the_other(inputs):
   assert got.shape == (2, 24)
   for i, name in enumerate(('fps', 'motion', 'cond_aug')):
     np.testing.assert_array_equal(got[:, 8 * i:8 * i + 8], nn.sinusoid(inputs[name], 8))
+
+
+def test_sv3d_is_told_noise_then_polar_then_azimuth():
+  """256 + 512 + 512 features of each frame in the released model (svd_model 7.1)."""
+  values = {'cond_aug': jnp.array([1e-5, 0.3]), 'polar': jnp.array([[1., 1.2, 2.], [0.2, 0.4, 3.]]),
+            'azimuth': jnp.array([[2., 4., 6.], [1., 3., 5.]])}
+  got = conditioning.embed_scalars(PRESETS['sv3d_p'].scalars, 40, values)
+  assert got.shape == (2, 3, 40)
+  for t in range(3):
+    np.testing.assert_array_equal(got[:, t, :8], nn.sinusoid(values['cond_aug'], 8))
+    np.testing.assert_array_equal(got[:, t, 8:24], nn.sinusoid(values['polar'][:, t], 16))
+    np.testing.assert_array_equal(got[:, t, 24:], nn.sinusoid(values['azimuth'][:, t], 16))
 
 
 def test_the_image_token_sees_the_clean_frame_and_the_latent_the_noisy_one(
