@@ -9,12 +9,10 @@ same command again goes on where it ended.
 """
 
 import argparse
-import importlib
 
 from svdjax.core import platform
 from svdjax.core.errors import BadInput, run_command
 
-ENCODE, ENCODING = 'svdjax.encode', 'svdjax.encoding'  # which bring JAX and the networks
 PRODUCTS = ('latents', 'text', 'image')
 
 
@@ -51,10 +49,11 @@ def main(argv=None):
   """Encodes what the command line says."""
   args = parse_args(argv)
   platform.configure()
-  options = importlib.import_module(ENCODING).Options(
+  from svdjax import encode, encoding
+  options = encoding.Options(
       height=args.height, width=args.width, max_fps=args.max_fps, only=args.only,
       log_cond_aug=tuple(args.log_cond_aug), seed=args.seed)
-  importlib.import_module(ENCODE).run(args.input, args.output, args.checkpoint, options)
+  encode.run(args.input, args.output, args.checkpoint, options)
 
 
 if __name__ == '__main__':
