@@ -50,7 +50,7 @@ def steps(config, prior, runs, seeds):
     [quickstart.Step].
   """
   def step(name, seconds, command, **places):
-    words = [w.format(runs=runs, prior=prior, **places) for w in command.split()]
+    words = tuple(w.format(runs=runs, prior=prior, **places) for w in command.split())
     return quickstart.Step(name, words, seconds)
 
   found = [step(*one) for one in config.once]
