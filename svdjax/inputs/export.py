@@ -129,16 +129,17 @@ def film_strip(clips, labels=None, frames=8, scale=None):
   Args:
     clips: sequence of uint8 [t h w 3], all of one frame size.
     labels: a short text for each row, or None.
-    frames: columns; spread evenly over each clip, first and last included.
+    frames: columns, at most as many as the longest clip has frames; spread evenly over each clip,
+      first and last included.
     scale: whole enlargement by nearest neighbour; None makes frames at least 96 px wide.
 
   Returns:
     uint8 [height width 3].
   """
   scale = scale or max(1, -(-96 // clips[0].shape[2]))
-  rows = []
+  rows, columns = [], min(frames, max(map(len, clips)))
   for i, clip in enumerate(clips):
-    picked = clip[np.round(np.linspace(0, len(clip) - 1, frames)).astype(int)]
+    picked = clip[np.round(np.linspace(0, len(clip) - 1, columns)).astype(int)]
     row = rearrange(np.asarray(picked), 't h w c -> h t w c')
     row = repeat(row, 'h t w c -> (h dy) (t w dx) c', dy=scale, dx=scale)
     if labels is not None:

@@ -91,6 +91,10 @@ def test_film_strip_is_rows_of_clips_and_columns_of_time():
   np.testing.assert_array_equal(strip[65::2, 193::2], clips[1][4])
 
 
+def test_film_strip_shows_no_frame_twice():
+  assert export.film_strip([gradient()[:3]], frames=8, scale=1).shape[1] == 3 * gradient().shape[2]
+
+
 def test_film_strip_enlarges_small_clips_and_writes_labels():
   strip = export.film_strip([gradient()], labels=['steps 100'], frames=4)
   label, picture = strip[:-64], strip[-64:]
