@@ -2,10 +2,12 @@
 
 import importlib.util
 import pathlib
+import shutil
 
 import pytest
 
 from svdjax.convert import from_diffusers, to_sgm
+from svdjax.core.errors import BadInput
 
 FOLDER = pathlib.Path(__file__).parent
 
@@ -50,3 +52,19 @@ def single(converted, tmp_path_factory):
   file = tmp_path_factory.mktemp('sgm') / 'model.safetensors'
   to_sgm.convert(converted, file)
   return file
+
+
+@pytest.fixture
+def assert_refused(folder, tmp_path):
+  """assert_refused(spoil, message, convert): `convert` writes nothing of a spoiled copy of `folder`.
+
+  Its one sentence matches `message`.
+  """
+  def check(spoil, message, convert):
+    broken = shutil.copytree(folder, tmp_path / 'broken')
+    spoil(broken)
+    with pytest.raises(BadInput, match=message) as refusal:
+      convert(broken, tmp_path / 'out')
+    assert '\n' not in str(refusal.value) and not (tmp_path / 'out').exists()
+
+  return check

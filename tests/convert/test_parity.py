@@ -32,7 +32,7 @@ SHAPES = {'A': (5, 16, 24), 'A64': (3, 8, 16), 'B': (3, 16, 8), 'C': (5, 6, 10),
           'uneven heads': (7, 4, 12), 'attention everywhere': (1, 10, 6)}
 
 
-def close(got, want, atol):
+def assert_close(got, want, atol):
   np.testing.assert_allclose(np.asarray(got), want, rtol=0, atol=atol)
 
 
@@ -46,7 +46,7 @@ def test_unet(world, parity, name):
       world.params('unet', sizes), x, c_noise, context, vector)
   want = parity.unet(world, sizes, inputs)
   assert want.std() > 0.1
-  close(got, want, 5e-5)
+  assert_close(got, want, 5e-5)
 
 
 @pytest.mark.parametrize('name, fixture', [('A', 'compiled'), ('B', 'optimized')])
@@ -57,11 +57,11 @@ def test_autoencoder(world, parity, name, fixture, request):
   apply = jax.jit(vae.build(vae.VAEConfig(**sizes)).apply, static_argnums=2)
   images = np.tanh(world.draw('images', (2, 40, 24, 3)) * 8)
   for got, want in zip(apply(params, images, 'encode'), parity.encode(theirs, images)):
-    close(got, want, 5e-5)
+    assert_close(got, want, 5e-5)
   latents = world.draw('latents', (5, 4, 6, 4)) * 5
   for chunk in (1, 2, 3, 5):
-    close(vae.decode(apply, params, latents[None], chunk)[0],
-          parity.decode(theirs, latents, chunk), 5e-5)
+    assert_close(vae.decode(apply, params, latents[None], chunk)[0],
+                 parity.decode(theirs, latents, chunk), 5e-5)
 
 
 def test_image_autoencoder(world, parity):
@@ -71,10 +71,10 @@ def test_image_autoencoder(world, parity):
   latents = world.draw('latents', (2, 4, 6, 4)) * 5
   with torch.no_grad():
     want = parity.channels_last(theirs.decode(parity.channels_first(latents)).sample)
-  close(apply(params, latents[None], 'decode')[0], want, 5e-5)
+  assert_close(apply(params, latents[None], 'decode')[0], want, 5e-5)
   images = np.tanh(world.draw('images', (2, 20, 12, 3)) * 8)
   for got, moment in zip(apply(params, images, 'encode'), parity.encode(theirs, images)):
-    close(got, moment, 5e-5)
+    assert_close(got, moment, 5e-5)
 
 
 def test_image_unet(world):
@@ -96,7 +96,7 @@ def test_image_unet(world):
   got = jax.jit(unet.build(unet.UNetConfig(**sizes)).apply)(
       world.params('unet', sizes), x, c_noise, context)
   assert want.std() > 0.1
-  close(np.moveaxis(got[:, 0], -1, 1), want.numpy(), 5e-5)
+  assert_close(np.moveaxis(got[:, 0], -1, 1), want.numpy(), 5e-5)
 
 
 def test_image_encoder(world, parity):
@@ -104,7 +104,7 @@ def test_image_encoder(world, parity):
   images = world.draw('pixels', (3, 56, 56, 3)) * 12
   got = clip.build_image(clip.ImageConfig(**sizes)).apply(
       world.params('clip_image', sizes), jnp.asarray(images))
-  close(got, parity.embed(parity.model(world, 'clip_image', sizes), images), 1e-5)
+  assert_close(got, parity.embed(parity.model(world, 'clip_image', sizes), images), 1e-5)
 
 
 @pytest.mark.parametrize('height, width', [(576, 1024), (128, 160), (200, 300)])
@@ -112,7 +112,7 @@ def test_image_preprocessing(world, parity, height, width):
   photo = np.tanh(world.draw('photo', (1, height, width, 3)) * 100)
   mean, std = np.asarray(clip_resize.MEAN), np.asarray(clip_resize.STD)
   want = ((parity.resize(photo, 224) + 1) / 2 - mean) / std
-  close(clip_resize.preprocess(photo, 224), want, 1e-4)
+  assert_close(clip_resize.preprocess(photo, 224), want, 1e-4)
 
 
 @pytest.mark.parametrize('steps', [25, 30])
@@ -156,7 +156,7 @@ def test_a_picture_of_another_aspect_is_cropped(pipeline, converted):
   got = image_tokens(parts_lib.build(config.model), params, jnp.asarray(fitted[None]))[0, 0]
   crop, whole = (pipeline._encode_image(Image.fromarray(x), 'cpu', 1, False)[0, 0].detach().numpy()
                  for x in (np.uint8(np.round((fitted + 1) * 127.5)), photo))
-  close(got, crop, 1e-4)
+  assert_close(got, crop, 1e-4)
   assert np.abs(got - whole).max() > 1e-2
 
 

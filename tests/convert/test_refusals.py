@@ -73,13 +73,8 @@ def edit(path, **fields):
 
 
 @pytest.mark.parametrize('fault', BROKEN)
-def test_broken_folders_are_refused_in_one_sentence(folder, tmp_path, fault):
-  change, message = BROKEN[fault]
-  broken = shutil.copytree(folder, tmp_path / 'broken')
-  change(broken)
-  with pytest.raises(BadInput, match=message) as refusal:
-    run('from-diffusers', broken, tmp_path / 'out')
-  assert '\n' not in str(refusal.value) and not (tmp_path / 'out').exists()
+def test_broken_folders_are_refused_in_one_sentence(assert_refused, fault):
+  assert_refused(*BROKEN[fault], lambda *paths: run('from-diffusers', *paths))
 
 
 def test_broken_single_files_are_refused(single, tmp_path):
