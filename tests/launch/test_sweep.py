@@ -95,9 +95,20 @@ def test_a_summary_orders_runs_by_their_loss_and_draws_them(call, tmp_path):
   assert [len(line.get('points').split()) for line in drawn] == [3, 2]
 
 
-@pytest.mark.parametrize('losses', [[1.], [2., 2.], [-1., 3.], []])
-def test_curves_of_all_kinds_are_drawn(losses):
-  ElementTree.fromstring(curves.svg({'<a&b>': list(enumerate(losses))}))
+@pytest.mark.parametrize('losses', [[1.], [2., 2.], [-1., 3.], [4., 0.5, 1.]])
+def test_a_curve_has_its_name_and_each_loss_at_its_height(losses):
+  drawing = ElementTree.fromstring(curves.svg({'<a&b>': list(enumerate(losses))}))
+  assert '<a&b>' in [text.text for text in drawing.findall('.//{*}text')]
+  points = [tuple(map(float, p.split(','))) for p in
+            drawing.find('.//{*}polyline').get('points').split()]
+  assert all(curves.LEFT <= x <= curves.LEFT + curves.WIDTH for x, _ in points)
+  assert all(20 <= y <= 20 + curves.HEIGHT for _, y in points)
+  rank = lambda values: [sorted(set(values)).index(v) for v in values]
+  assert rank([-y for _, y in points]) == rank(losses) and len(points) == len(losses)
+
+
+def test_no_steps_make_an_empty_drawing():
+  assert len(ElementTree.fromstring(curves.svg({'a': []}))) == 0
 
 
 @pytest.mark.slow

@@ -42,7 +42,7 @@ def from_torch(model, network, config):
           for name, arrays in pieces.items()}
 
 
-def parity(got, want):
+def assert_parity(got, want):
   np.testing.assert_allclose(got, want.detach().numpy(), atol=1e-5)
 
 
@@ -56,7 +56,7 @@ def test_image_tower_equals_transformers():
   images = np.random.default_rng(0).normal(size=(2, 56, 56, 3)).astype(np.float32)
   with jax.default_matmul_precision('highest'):
     got = tower.apply(from_torch(model, 'clip_image', IMAGE), jnp.asarray(images))
-  parity(got, model(torch.from_numpy(images.transpose(0, 3, 1, 2))).image_embeds)
+  assert_parity(got, model(torch.from_numpy(images.transpose(0, 3, 1, 2))).image_embeds)
 
 
 @pytest.mark.parametrize('projection', [None, TEXT.projection])
@@ -74,5 +74,5 @@ def test_text_tower_equals_transformers(projection):
   with jax.default_matmul_precision('highest'):
     states, pooled = tower.apply(from_torch(model, 'clip_text', config), jnp.asarray(tokens))
   want = model(torch.from_numpy(tokens).long())
-  parity(states, want.last_hidden_state)
-  parity(pooled, want.pooler_output if projection is None else want.text_embeds)
+  assert_parity(states, want.last_hidden_state)
+  assert_parity(pooled, want.pooler_output if projection is None else want.text_embeds)
