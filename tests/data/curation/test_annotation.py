@@ -157,14 +157,17 @@ def test_bad_annotators_are_refused_before_work(text, message, videos, tmp_path,
 
 @pytest.fixture
 def text_detector(tmp_path):
-  """A folder with a small object detector of random weights that knows text and signs."""
-  pytest.importorskip('torch')
+  """A folder with a small object detector of random weights that calls all it finds text."""
+  torch = pytest.importorskip('torch')
   transformers = pytest.importorskip('transformers')
   config = transformers.YolosConfig(
       hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
       image_size=[32, 48], patch_size=8, num_detection_tokens=5,
       id2label={0: 'text', 1: 'sign'}, label2id={'text': 0, 'sign': 1})
-  transformers.YolosForObjectDetection(config).save_pretrained(tmp_path / 'model')
+  torch.manual_seed(0)
+  model = transformers.YolosForObjectDetection(config)
+  torch.nn.init.constant_(model.class_labels_classifier.layers[-1].bias[0], 10.)
+  model.save_pretrained(tmp_path / 'model')
   transformers.YolosImageProcessorPil(size={'height': 32, 'width': 48}, do_pad=False
                                       ).save_pretrained(tmp_path / 'model')
   return tmp_path / 'model'
