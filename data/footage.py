@@ -13,13 +13,18 @@ def find_videos(root, output):
   """Sorted paths, relative to `root`, of the videos under it (hidden and output ones left out).
 
   Raises:
-    BadInput: `root` is not a folder or holds no video.
+    BadInput: `root` is not a folder, holds no video, or some of it may not be read.
   """
   root, output = pathlib.Path(root), pathlib.Path(output).resolve()
   if not root.is_dir():
     raise BadInput(f'input {root} is not a folder: name the folder that holds the videos')
+
+  def refuse(error):
+    raise BadInput(f'input folder {error.filename} cannot be read ({error.strerror}): change its '
+                   'permissions or leave it out')
+
   uris = []
-  for folder, folders, names in os.walk(root):
+  for folder, folders, names in os.walk(root, onerror=refuse):
     here = pathlib.Path(folder)
     folders[:] = [f for f in folders if not f.startswith('.') and (here / f).resolve() != output]
     uris += [(here / name).relative_to(root).as_posix() for name in names

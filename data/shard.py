@@ -10,6 +10,7 @@ command again finds its finished work and stops.
 
 import argparse
 import json
+import math
 import pathlib
 import shutil
 
@@ -142,7 +143,7 @@ def parse_args(argv):
   parser.add_argument('--workers', type=int, default=2, help='processes; 0: work in this one')
   args = parser.parse_args(argv)
   for name, fine, range_ in (('test-fraction', 0 <= args.test_fraction < 1, 'in [0, 1)'),
-                             ('max-seconds', args.max_seconds > 0, 'above 0'),
+                             ('max-seconds', 0 < args.max_seconds < math.inf, 'above 0'),
                              ('num-shards', args.num_shards >= 1, 'at least 1'),
                              ('workers', args.workers >= 0, 'at least 0')):
     if not fine:

@@ -7,8 +7,9 @@
     python -m svdjax.main --config experiments/autoencoder.py:tiny,adversarial \\
       --workdir runs/decoder_sharp --config.data.source=toy --config.init_from=runs/decoder
 
-`full` is Stable Diffusion's autoencoder; most users convert its weights instead. SVD finetuned the
-decoder for temporal consistency and published neither losses nor iterations (recipe 1.2).
+`full` is Stable Diffusion's autoencoder without its perceptual and adversarial terms, whose
+networks would have to be downloaded; most users convert its weights instead. SVD finetuned the decoder for
+temporal consistency and published neither losses nor iterations (recipe 1.2).
 `adversarial` goes on with a discriminator of clips, as Align your Latents does (section 3.1.1).
 """
 
@@ -20,10 +21,11 @@ def get_config(arg='full'):
   c = base.get_base(scale)
   c.task = 'autoencoding'
   c.model = sizes.networks(scale, 'vae')
-  # LDM's L1 at full; the squared error gets further in few steps (ours).
+  # LDM's L1 at full; the squared error gets further in few steps (ours). LDM weighs the KL by 1e-6
+  # where both are sums; here they are means, of 48 times fewer latents than pixel values.
   c.autoencoder = dict(norm=1 if scale == 'full' else 2, gradient_weight=0., flicker_weight=0.,
-                       kl_weight={'full': 1e-6, 'small': 1e-4, 'tiny': 1e-3}[scale])
-  c.train.ema = 0.999
+                       kl_weight={'full': 1e-6 / 48, 'small': 1e-4, 'tiny': 1e-3}[scale])
+  c.train.ema = 0.999  # ours, as batch and rate; LDM scales 4.5e-6 by its batch
   c.data.fps = c.data.fps[:1]
   if variant == 'image':
     c.handoff.fresh = ('vae/.*',)

@@ -39,6 +39,7 @@ def get_base(scale):
   c.handoff.after = ''  # the stages that init_from must name, in words
   c.handoff.fresh = ()  # patterns of parameters that may start fresh
   c.handoff.dropped = ()  # patterns of parameters of earlier stages that are not used
+  c.handoff.precondition = ''  # of the UNet it starts from, where that changes with this stage
 
   c.model = ml_collections.ConfigDict()
 

@@ -23,7 +23,7 @@ def get_config(arg='full'):
   c = i2v_14f.image_to_video(scale, 'high', sizes.FRAMES[scale]['short'])
   c.handoff.after = 'i2v_14f'
   c.handoff.fresh = ('lora/.*',)
-  # ours but for the rank: which projections, alpha, rate and batch are not given
+  # The rank and the iterations are the paper's; projections, alpha, rate and batch are ours.
   c.model.lora = dict(rank=16 if scale == 'full' else 4, alpha=16. if scale == 'full' else 4.,
                       targets=(TEMPORAL_ATTENTION,))
   c.train.trainable = ('lora/.*',)

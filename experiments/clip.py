@@ -3,8 +3,8 @@
     python -m svdjax.main --config experiments/clip.py:tiny --workdir runs/clip \\
       --config.data.source=toy
 
-`full` is OpenCLIP ViT-H/14's size (2 billion pairs); users convert its weights instead. At `small`
-and `tiny` it also makes the tokenizer from the captions of the data.
+`full` is OpenCLIP ViT-H/14's size (laion2b_s32b_b79k: 32 billion samples in batches of 79k); users
+convert its weights instead. It also makes the tokenizer from the captions of the data.
 """
 
 from experiments import base, sizes
@@ -16,14 +16,14 @@ def get_config(arg='full'):
   c.task = 'contrastive'
   c.model = sizes.networks(scale, 'clip_image', 'clip_text')
   c.model.clip_text.projection = c.model.clip_image.projection
-  c.clip = dict(temperature=0.07)
+  c.clip = dict(temperature=0.07)  # where CLIP's begins, which learns it; fixed here (ours)
   c.handoff.fresh = ('clip_image/.*', 'clip_text/.*')
   c.train.trainable = ('clip_image/.*', 'clip_text/.*')
   c.train.ema = 0.99
   c.data.captions = (0.4, 0.3, 0.3)  # later stages read all three
   c.data.fps = c.data.fps[:1]
-  c.train.steps = {'full': 1_000_000, 'small': 3_000, 'tiny': 125}[scale]  # ours
-  c.train.batch_size = {'full': 32_768, 'small': 256, 'tiny': 64}[scale]
-  c.optim.lr = {'full': 5e-4, 'small': 5e-4, 'tiny': 1e-3}[scale]
+  c.train.steps = {'full': 400_000, 'small': 3_000, 'tiny': 125}[scale]
+  c.train.batch_size = {'full': 79_872, 'small': 256, 'tiny': 64}[scale]  # full: 384 GPUs of 208
+  c.optim.lr = {'full': 5e-4, 'small': 5e-4, 'tiny': 1e-3}[scale]  # ours, as average and decay
   c.optim.decay = True
   return c

@@ -2,11 +2,12 @@
 
     python -m svdjax.main --config experiments/image_pretrain.py:tiny,adapt \\
       --workdir runs/image_adapt --config.data.source=toy --config.init_from=runs/image_discrete
-    python -m svdjax.main --config experiments/image_pretrain.py:tiny --workdir runs/image_pretrain \\
-      --config.data.source=toy --config.init_from=runs/image_adapt
+    python -m svdjax.main --config experiments/image_pretrain.py:tiny \\
+      --workdir runs/image_pretrain --config.data.source=toy --config.init_from=runs/image_adapt
 
 SVD appendix D: 31k iterations in all, of which the first 1k (`adapt`) at 512×512 train only the
-layers that embed the noise level, and 30k all layers at 256×384; P_mean -1.2, P_std 1.
+layers that embed the noise level (ours: their projections in ResBlocks among them), and 30k all
+layers at 256×384; P_mean -1.2, P_std 1.
 """
 
 from experiments import base, sizes
@@ -29,6 +30,7 @@ def get_config(arg='full'):
   c.train.ema = 0.9999 if scale == 'full' else 0.99
   c.sample.clips = 0 if scale == 'tiny' else 4
   if variant == 'adapt':
+    c.handoff.precondition = 'v_discrete'  # SD 2.1; its 512-base-ema would be 'eps'
     c.train.trainable = ('unet/time_embedding/.*', 'unet/.*/time_emb_proj/.*')
     c.data.height, c.data.width = sizes.RESOLUTIONS[scale]['image']
     c.train.steps = {'full': 1_000, 'small': 300, 'tiny': 10}[scale]

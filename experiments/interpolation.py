@@ -33,6 +33,7 @@ def between_two(scale, frames):
   c.conditioning.context = 'ends'
   c.conditioning.concat = 'masked'
   c.conditioning.scalars = ('fps', 'motion', 'cond_aug')
+  # The noise on the given latents is not stated: its level is drawn as image-to-video's (ours).
   c.conditioning.drop_image = 0.15  # ours; nothing is said of guidance here
   c.train.trainable = ('unet/.*', 'mask/.*')
   c.train.ema = 0.9999 if scale == 'full' else 0.99

@@ -13,8 +13,8 @@
       --config.init_from=runs/autoencoder,runs/clip
 
 SVD section 4.5 and appendix D: 12k iterations at 576×576, batch 16, lr 1e-5, from image-to-video
-with 25 frames (`posed`), and for comparison from the image model (`image`) and from nothing (`scratch`);
-the elevation joins the vector conditioning. `unposed` is the model of casual footage (MVImgNet),
+with 25 frames (`posed`), and for comparison from the image model (`image`) and from nothing
+(`scratch`); the elevation joins the vector conditioning. `unposed` is the model of casual footage (MVImgNet),
 which knows no pose. Noise levels, moving average and guidance are not given: image-to-video's.
 """
 

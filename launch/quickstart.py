@@ -250,6 +250,10 @@ def main():
   os.chdir(ROOT)
   sys.path.insert(0, str(ROOT))
   (runs / 'logs').mkdir(parents=True, exist_ok=True)
+  told = runs / 'logs' / 'times'
+  if told.is_file() and float(told.read_text()) != args.times:
+    parser.error(f'{runs} was begun with --times {told.read_text()}: use that, or another --runs')
+  told.write_text(f'{args.times:g}')
   todo = [s for s in steps(runs, args.times) if not (runs / 'logs' / f'{s.name}.done').is_file()]
   if todo:
     print(f'{len(todo)} steps, about {wall(todo) / 60:.0f} minutes on 2 cores; logs in {runs}/logs',

@@ -57,8 +57,8 @@ class Clip:
     """
     config, params, _ = checkpoint.load(self.workdir)
     if not {'clip_image', 'clip_text'} <= set(config.model):
-      raise BadInput(f'annotator clip: {self.workdir} has not both towers of CLIP: give the workdir '
-                     'of experiments/clip.py')
+      raise BadInput(f'annotator clip: {self.workdir} has not both towers of CLIP: give the '
+                     'workdir of experiments/clip.py')
     parts = parts_lib.build({n: config.model[n] for n in ('clip_image', 'clip_text')})
     size = parts.configs['clip_image']['size']
     self._images = jax.jit(functools.partial(_embed_images, parts.bind('clip_image', params), size))

@@ -26,7 +26,8 @@ from svdjax.core.saved import Saved, load_params, save_params  # noqa: F401
 logging.getLogger('absl').setLevel(logging.ERROR)
 # Fields that may change when a workdir is resumed; any other change is refused.
 CHANGEABLE = ('train.steps', 'train.log_every', 'checkpoint.', 'sample.', 'data.threads',
-              'data.cache', 'data.max_damaged', 'data.source', 'data.latents', 'init_from', 'mesh.')
+              'data.cache', 'data.max_damaged', 'data.source', 'data.latents', 'init_from', 'mesh.',
+              'handoff.')
 
 
 def _tuples(value):
@@ -129,6 +130,19 @@ def load(path, ema=True):
   return config, jax.device_put(params), step
 
 
+def specs(path, ema=True):
+  """{name: Spec} of the parameters that `load` gives; none of them is read.
+
+  Raises:
+    BadInput: as `load`.
+  """
+  config, (folders, _) = load_config(path), _folders(path, ema)
+  if folders:
+    return Saved(folders).specs
+  return {name: spec for network in config.model
+          for name, spec in load_network(path, network).specs.items()}
+
+
 def load_network(path, network, ema=True):
   """One network of a checkpoint as weights.Weights or Saved, which stay on disk until read.
 
@@ -162,13 +176,6 @@ def _folders(path, ema):
   return [*_frozen(path), folder], step
 
 
-def _flat(tree, prefix=''):
-  if isinstance(tree, dict):
-    return {k: v for name, value in tree.items()
-            for k, v in _flat(value, f'{prefix}{name}.').items()}
-  return {prefix[:-1]: tree}
-
-
 def make_workdir(workdir):
   """Creates the folder; raises BadInput if it cannot be written."""
   workdir = pathlib.Path(workdir)
@@ -191,7 +198,7 @@ def write_config(workdir, config):
   workdir, text = pathlib.Path(workdir), json.dumps(config.to_dict(), indent=2, default=list)
   file = workdir / 'config.json'
   if file.is_file() and saved_steps(workdir):
-    old, new = _flat(json_dict.parse(file.read_text(), file)), _flat(json.loads(text))
+    old, new = map(json_dict.flat, (json_dict.parse(file.read_text(), file), json.loads(text)))
     changed = {n: f'{n} {old.get(n)} -> {new.get(n)}' for n in sorted(old | new)
                if old.get(n) != new.get(n)}
     free = [n for n in changed if n.startswith(CHANGEABLE)]

@@ -76,8 +76,8 @@ def _begin(output, meta):
   if path.is_file():
     found = json.loads(path.read_text())
     if changed := sorted(n for n in meta if found.get(n) != meta[n]):
-      raise BadInput(f'output {output} holds latents of another kind ({", ".join(changed)} differ): '
-                     'name a new folder')
+      raise BadInput(f'output {output} holds latents of another kind ({", ".join(changed)} '
+                     'differ): name a new folder')
     return found.get('finished', False)
   try:
     output.mkdir(parents=True, exist_ok=True)

@@ -63,7 +63,7 @@ class Subject:
     if not hasattr(self, 'generator'):
       chosen = generate.settings(self.config, steps=self.steps)
       self.generator = generate.build(self.config, self.parts, chosen)
-    given = preview.inputs_of(batch, self.tokenizer) | inputs
+    given = preview.inputs_of(self.config, batch, self.tokenizer) | inputs
     made, size = [], self.config.sample.clips or 4
     for i in range(0, len(batch['video']), size):
       some = {name: x[i:i + size] for name, x in given.items()}

@@ -83,20 +83,34 @@ def adopt(config, workdir):
       raise BadInput(f'init_from {config.init_from} brings an autoencoder of {latent} latent '
                      f'channels and the UNet has {unet.out_channels}: set '
                      'config.model.unet.in_channels and out_channels, or name another autoencoder')
-  _check_groups_and_heads(config, set(config.model) - frozen)
-
-
-def _check_groups_and_heads(config, names):
-  """Refuses networks that were trained with other numbers that no parameter's shape shows."""
-  models = {p: checkpoint.load_config(p).model for p in sources(config.init_from)
+  models = {p: checkpoint.load_config(p) for p in sources(config.init_from)
             if checkpoint.is_ready(p)}
+  _check_groups_and_heads(config, set(config.model) - frozen, models)
+  _check_precondition(config, models)
+
+
+def _check_groups_and_heads(config, names, earlier):
+  """Refuses networks that were trained with other numbers that no parameter's shape shows."""
   for name in names:
-    path = next((p for p, model in models.items() if name in model), None)
+    path = next((p for p, c in earlier.items() if name in c.model), None)
     for field in ('groups', 'head_dim', 'heads') if path else ():
-      here, there = config.model[name].get(field), models[path][name].get(field)
+      here, there = config.model[name].get(field), earlier[path].model[name].get(field)
       if here != there:
         raise BadInput(f'init_from {path} was trained with {name}.{field} {there} and this '
                        f'experiment has {here}: set config.model.{name}.{field}={there}')
+
+
+def _check_precondition(config, earlier):
+  """Refuses a UNet that was trained for another denoiser, which no parameter shows either."""
+  path = next((p for p, c in earlier.items() if 'unet' in c.model and 'diffusion' in c), None)
+  if path is None or 'diffusion' not in config:
+    return
+  wanted = config.handoff.get('precondition') or config.diffusion.precondition
+  there = earlier[path].diffusion.precondition
+  if there != wanted:
+    raise BadInput(f'init_from {path} is a denoiser of precondition {there}, and this stage starts '
+                   f'from one of {wanted}: start from {config.handoff.after or "another stage"}, '
+                   f'or set config.handoff.precondition={there}')
 
 
 def encoder_digests(params):
@@ -130,9 +144,7 @@ def latent_scale(config, parts, workdir, batch):
         return earlier.vae.scale
   source = read(config.init_from)
   params = part(source, 'vae')
-  if params.keys() != parts.networks['vae'].shapes.keys():
-    raise BadInput(f'init_from {config.init_from} brings no autoencoder of this size: name the '
-                   'workdir of the autoencoder stage')
+  _require_autoencoder(config, parts, params)
   plan(config, parts, source)  # refuses a wrong stage before anything is encoded
   if 'moments' in batch:
     mean, _ = jnp.split(jnp.asarray(batch['moments'][:, :1], jnp.float32), 2, axis=-1)
@@ -151,6 +163,26 @@ def plan(config, parts, source):
   dropped = (*config.handoff.dropped, 'discriminator/.*')  # whose decoder is all that lasts
   return plan_handoff(parts.shapes, source, tuple(config.handoff.fresh), dropped,
                       config.init_from or '(nothing)')
+
+
+def check(config, parts):
+  """Raises BadInput if init_from is not what this stage starts from; no parameter is read."""
+  found = {}
+  for path in sources(config.init_from):
+    try:
+      found = checkpoint.specs(path) | found
+    except BadInput as error:
+      raise BadInput(f'init_from: {error}') from None
+  if config.task == 'denoising' and not config.model.vae.scale:
+    _require_autoencoder(config, parts, part(found, 'vae'))
+  plan(config, parts, found)
+
+
+def _require_autoencoder(config, parts, found):
+  """Raises BadInput unless `found` has the names of the stage's autoencoder."""
+  if found.keys() != parts.networks['vae'].shapes.keys():
+    raise BadInput(f'init_from {config.init_from} brings no autoencoder of this size: name the '
+                   'workdir of the autoencoder stage')
 
 
 def start(config, parts):

@@ -37,10 +37,10 @@ def experiment(argument):
   if not pathlib.Path(path).is_file():
     raise BadInput(f'--config {path} is not a file: name an experiment file, as in {EXAMPLE}')
   try:
-    return runpy.run_path(path)['get_config'](*([scale] if colon else []))
-  except KeyError:
-    raise BadInput(f'--config {path} defines no get_config: name an experiment file, as in '
-                   f'{EXAMPLE}') from None
+    defined = runpy.run_path(path)
+    if 'get_config' not in defined:
+      raise BadInput(f'{path} defines no get_config: name an experiment file, as in {EXAMPLE}')
+    return defined['get_config'](*([scale] if colon else []))
   except (ValueError, ImportError, SyntaxError) as error:
     raise BadInput(f'--config {argument}: {error}') from None
 

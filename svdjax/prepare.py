@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from svdjax import checkpoint, handoff, preview, saving, state as state_lib
-from svdjax.core import distributed, mesh as mesh_lib
+from svdjax import checkpoint, fits, handoff, preview, saving, state as state_lib
+from svdjax.core import distributed, mesh as mesh_lib, places
 from svdjax.core.distributed import say
 from svdjax.core.environment import environment
 from svdjax.core.errors import BadInput
@@ -17,33 +17,28 @@ from svdjax.core.params import select
 from svdjax.inputs import encoded, pipeline
 from svdjax.models.tokenizer import Tokenizer
 from svdjax.tasks import parts as parts_lib
-from svdjax.validate import check_config, check_mesh
+from svdjax.validate import check_config, check_memory, check_mesh, check_pixels, largest_size
 
 
 def tokenizer_for(config, workdir):
-  """The tokenizer of a stage with a text tower: from its workdir, earlier stages or the data.
+  """The tokenizer of a stage with a text tower: of its own run, an earlier stage, or the data.
+
+  Of several earlier stages the first that has one, which its parameters come from too.
 
   Raises:
     BadInput: a denoising stage whose init_from brings no tokenizer.
   """
   if 'clip_text' not in config.model:
     return None
-  assets = pathlib.Path(workdir) / 'assets'
-  if distributed.first():
-    _write_tokenizer(config, workdir, assets)
-  distributed.meet('tokenizer')
-  return Tokenizer.load(assets)
-
-
-def _write_tokenizer(config, workdir, assets):
-  for source in handoff.sources(config.init_from):
-    checkpoint.copy_assets(source, workdir)
-  if not (assets / 'vocab.json').is_file():
-    if config.task != 'contrastive':
-      raise BadInput(f'init_from {config.init_from} brings no tokenizer (assets/vocab.json): name '
-                     'the workdir of the CLIP stage too')
-    Tokenizer.train(pipeline.captions(config.data), config.model.clip_text.vocab,
-                    config.model.clip_text.context).save(assets)
+  own = [workdir] if checkpoint.saved_steps(workdir) else []
+  for path in (*own, *handoff.sources(config.init_from)):
+    if (pathlib.Path(path) / 'assets' / 'vocab.json').is_file():
+      return Tokenizer.load(pathlib.Path(path) / 'assets')
+  if config.task != 'contrastive':
+    raise BadInput(f'init_from {config.init_from} brings no tokenizer (assets/vocab.json): name '
+                   'the workdir of the CLIP stage too')
+  return Tokenizer.train(pipeline.captions(config.data), config.model.clip_text.vocab,
+                         config.model.clip_text.context)
 
 
 def initial_state(config, parts, workdir, mesh):
@@ -88,27 +83,55 @@ class Run(NamedTuple):
   mesh: jax.sharding.Mesh
 
 
+def check_workdir(workdir):
+  """Raises BadInput if the folder cannot be written, and leaves none behind."""
+  if jax.process_count() == 1:  # of several, another one may be making it
+    with places.unmade(workdir):
+      checkpoint.make_workdir(workdir)
+
+
+def checked(config, workdir):
+  """(mesh, networks, tokenizer, clips) of a stage after all checks; nothing is written or compiled.
+
+  Sets the sizes of networks that are taken over as they are.
+
+  Raises:
+    BadInput: config, data, workdir or init_from cannot work, or memory will not do.
+  """
+  check_config(config)
+  mesh = mesh_lib.make(config.mesh)
+  check_mesh(config, mesh)
+  check_pixels(1, largest_size(config.data), 'lower config.data.frames, height or width')
+  handoff.require_sources(config, workdir)
+  check_workdir(workdir)
+  handoff.adopt(config, workdir)
+  fits.check(config)
+  parts = parts_lib.build(config.model)
+  tokenizer = tokenizer_for(config, workdir)
+  if not checkpoint.saved_steps(workdir):
+    handoff.check(config, parts)
+  clips = encoded.Clips(config) if config.data.latents else pipeline.Clips(
+      config.data, 'train', config.seed, tokenizer)
+  clips.clip(0, 0)
+  if preview.wanted(config):
+    preview.held_out(config, tokenizer)
+  check_memory(config, parts, *state_lib.shapes(config, parts, mesh), mesh,
+               clips.like(config.train.batch_size) if config.data.latents else None)
+  return mesh, parts, tokenizer, clips
+
+
 def prepare(config, workdir, ledger):
   """Checks everything that can be wrong, then restores the workdir or starts it afresh.
 
   Sets config.model.vae.scale where it is to be measured, and the sizes of networks that are taken
   over as they are.
   """
-  check_config(config)
-  mesh = mesh_lib.make(config.mesh)
-  check_mesh(config, mesh)
-  handoff.require_sources(config, workdir)
+  mesh, parts, tokenizer, clips = checked(config, workdir)
   checkpoint.make_workdir(workdir)
-  handoff.adopt(config, workdir)
-  parts = parts_lib.build(config.model)
-  tokenizer = tokenizer_for(config, workdir)
-  clips = encoded.Clips(config) if config.data.latents else pipeline.Clips(
-      config.data, 'train', config.seed, tokenizer)
-  clips.clip(0, 0)
+  if tokenizer and distributed.first() and not checkpoint.saved_steps(workdir):
+    tokenizer.save(workdir / 'assets')
   if clips.buckets:
     say(clips.buckets.describe())
-  if preview.wanted(config):
-    preview.held_out(config, tokenizer)
   if config.task == 'denoising' and not config.model.vae.scale:
     batch = pipeline.eval_batch(clips, 64)
     config.model.vae.scale = handoff.latent_scale(config, parts, workdir, batch)

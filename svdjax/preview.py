@@ -33,14 +33,14 @@ def held_out(config, tokenizer):
   return pipeline.eval_batch(clips, config.sample.clips)
 
 
-def inputs_of(batch, tokenizer):
+def inputs_of(config, batch, tokenizer):
   """Sampling inputs that belong to a batch: its captions, end frames, fps and motion."""
   clips = batch['video'].shape[0]
   inputs = {n: jnp.asarray(batch[n]) for n in ('fps', 'motion', 'tokens', 'elevation')
             if n in batch}
   for name, at in (('image', 0), ('last_image', -1)):
     inputs[name] = latents.to_float(jnp.asarray(batch['video'][:, at]))
-  inputs['cond_aug'] = jnp.full(clips, 0.02)
+  inputs['cond_aug'] = jnp.full(clips, 0.02 if config.conditioning.concat else 0.)  # svd_model 2.5
   if tokenizer is not None:
     inputs['empty_tokens'] = jnp.asarray(np.repeat(tokenizer(['']), clips, axis=0))
   return inputs
@@ -54,7 +54,7 @@ def clips_of(config, parts, params, batch, tokenizer):
   """
   if config.task == 'denoising':
     generator = generate.build(config, parts, generate.settings(config))
-    return generate.run(generator, params, inputs_of(batch, tokenizer),
+    return generate.run(generator, params, inputs_of(config, batch, tokenizer),
                         key_of(config.seed, 'preview'))
   apply = parts.networks['vae'].apply
 

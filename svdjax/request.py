@@ -21,7 +21,9 @@ def check_conditions(args, config):
   for name, needed in needs.items():
     given = getattr(args, name) is not None
     if needed and not given:
-      raise BadInput(f'checkpoint {args.checkpoint} is conditioned on a {name}: pass --{name}')
+      article = 'an' if name == 'image' else 'a'
+      raise BadInput(f'checkpoint {args.checkpoint} is conditioned on {article} {name}: pass '
+                     f'--{name}')
     if given and not needed:
       other = 'image' if name == 'prompt' else 'prompt'
       if args.interpolate:
@@ -43,8 +45,8 @@ def check_elevation(args, scalars):
   """Raises BadInput where the camera's elevation is missing, superfluous or impossible."""
   if 'elevation' in scalars and len(args.elevation or ()) != 1:
     raise BadInput(f'checkpoint {args.checkpoint} is conditioned on the elevation of the camera, '
-                   f'one for all views, and {len(args.elevation or ())} are given: pass --elevation '
-                   'DEGREES, 0 for a picture taken level with the object')
+                   f'one for all views, and {len(args.elevation or ())} are given: pass '
+                   '--elevation DEGREES, 0 for a picture taken level with the object')
   if args.elevation and not {'elevation', 'polar'} & set(scalars):
     raise BadInput(f'checkpoint {args.checkpoint} takes no elevation: drop --elevation, or use a '
                    'checkpoint trained with experiments/multiview.py')
@@ -71,12 +73,13 @@ def preset_of(args, config):
 
 def inputs_of(args, config, chosen, tokenizer):
   """Conditioning inputs of all samples: every field with a leading axis of `samples`."""
-  many = lambda x: np.repeat(np.asarray(x)[None], args.samples, axis=0)
+  many = lambda x: np.broadcast_to(np.asarray(x)[None], (args.samples, *np.shape(x)))
   preset = preset_of(args, config) or PRESETS['svd']
   pick = lambda given, default: np.float32(default if given is None else given)
   fps = args.fps or (preset.fps if args.preset else min(config.data.fps))
+  noise = preset.cond_aug if config.conditioning.concat else 0.  # as in training
   inputs = {'fps': many(np.float32(fps - 1)), 'motion': many(pick(args.motion, preset.motion)),
-            'cond_aug': many(pick(args.cond_aug, preset.cond_aug))}
+            'cond_aug': many(pick(args.cond_aug, noise))}
   if 'elevation' in config.conditioning.scalars or args.image and is_orbit(config):
     inputs |= {name: many(x) for name, x in object_inputs(args, config, chosen).items()}
   else:

@@ -9,7 +9,7 @@ import time
 import numpy as np
 
 from svdjax import sampling
-from svdjax.core import platform
+from svdjax.core import places, platform
 from svdjax.core.errors import BadInput, run_command
 from svdjax.inputs import export, motion
 from svdjax.presets import PRESETS
@@ -58,8 +58,9 @@ def arguments(argv=None):
 
 
 def check(args):
-  """Raises BadInput for arguments that are wrong whatever the checkpoint is."""
-  export.check_writable(args.out)
+  """Raises BadInput for arguments that are wrong whatever the checkpoint is; writes nothing."""
+  with places.unmade(pathlib.Path(args.out).parent):
+    export.check_writable(args.out)
   if pathlib.Path(args.out).suffix != '.mp4':
     raise BadInput(f'--out {args.out} does not end in .mp4: name an mp4 file')
   for name, value in (('--samples above 1', args.samples > 1), ('--length', args.length)):
@@ -79,30 +80,66 @@ def check(args):
     lora.parse(args.lora)
 
 
-def load(args):
-  """(config, networks, parameters, tokenizer) of the checkpoint, its decoder exchanged if asked."""
+def describe(args):
+  """(config, {parameter: Spec}) of the checkpoint, its decoder exchanged if asked; nothing is read.
+
+  Raises:
+    BadInput: it cannot make what is asked for.
+  """
+  from svdjax import checkpoint
+  config = checkpoint.load_config(args.checkpoint)
+  check_conditions(args, config)
+  found = checkpoint.specs(args.checkpoint, ema=not args.raw)
+  if args.decoder:
+    other = checkpoint.load_config(args.decoder).model
+    if 'vae' not in other:
+      raise BadInput(f'--decoder {args.decoder} has no autoencoder: name the workdir of one')
+    other.vae.scale, config.model.vae = config.model.vae.scale, other.vae
+    found = exchanged(found, checkpoint.specs(args.decoder, ema=not args.raw))
+  if args.dtype:
+    config.train.dtype = args.dtype
+  return config, found
+
+
+def exchanged(found, other):
+  """{name: anything} of a checkpoint, with the autoencoder of another."""
+  return {n: x for n, x in found.items() if not n.startswith('vae/')} | {
+      n: x for n, x in other.items() if n.startswith('vae/')}
+
+
+def tokenizer_of(args, config):
+  """The tokenizer of a checkpoint that has a text tower, else None."""
+  from svdjax.models.tokenizer import Tokenizer
+  assets = pathlib.Path(args.checkpoint) / 'assets'
+  return Tokenizer.load(assets) if 'clip_text' in config.model else None
+
+
+def load(args, config=None):
+  """(config, networks, parameters, tokenizer, step) of a checkpoint, LoRA merged.
+
+  `config` is that of `describe`, where it was called before.
+  """
   from svdjax import checkpoint
   from svdjax.convert import lora
-  from svdjax.models.tokenizer import Tokenizer
   from svdjax.tasks import parts as parts_lib
-  config, params, step = checkpoint.load(args.checkpoint, ema=not args.raw)
-  check_conditions(args, config)
+  config = config or describe(args)[0]
+  _, params, step = checkpoint.load(args.checkpoint, ema=not args.raw)
   if args.decoder:
-    other, replacement, _ = checkpoint.load(args.decoder, ema=not args.raw)
-    if 'vae' not in other.model:
-      raise BadInput(f'--decoder {args.decoder} has no autoencoder: name the workdir of one')
-    scale, config.model.vae = config.model.vae.scale, other.model.vae
-    config.model.vae.scale = scale
-    params = {n: x for n, x in params.items() if not n.startswith('vae/')}
-    params |= {n: x for n, x in replacement.items() if n.startswith('vae/')}
+    params = exchanged(params, checkpoint.load(args.decoder, ema=not args.raw)[1])
   if 'lora' in config.model:  # a LoRA stage's own factors
     params = parts_lib.merged(parts_lib.build(config.model), params)
     del config.model['lora']
   if args.lora:
     params = lora.add(params, args.lora, config.model.unet)
-  assets = pathlib.Path(args.checkpoint) / 'assets'
-  tokenizer = Tokenizer.load(assets) if 'clip_text' in config.model else None
-  return config, parts_lib.build(config.model), params, tokenizer, step
+  return config, parts_lib.build(config.model), params, tokenizer_of(args, config), step
+
+
+def check_devices(count):
+  """Raises BadInput unless there are devices for --split-frames."""
+  import jax
+  if not 1 <= count <= jax.device_count():
+    raise BadInput(f'--split-frames {count} asks for as many devices, and there are '
+                   f'{jax.device_count()}: use 1 to {jax.device_count()}')
 
 
 def footage_of(args, chosen):
@@ -139,32 +176,35 @@ def main(argv=None):
   args = arguments(argv)
   check(args)
   platform.configure()
-  from svdjax import chain, checkpoint, generate, interpolate
+  from svdjax import chain, generate, interpolate
   from svdjax.core import mesh
-  from svdjax.validate import check_sampling_memory
+  from svdjax.inputs.buckets import Size
+  from svdjax.validate import check_pixels, check_sampling_memory
 
-  check_conditions(args, checkpoint.load_config(args.checkpoint))
-  config, parts, params, tokenizer, step = load(args)
+  config, specs = describe(args)
   chosen = sampling.settings_of(args, config)
-  if args.dtype:
-    config.train.dtype = args.dtype
+  check_pixels(args.samples, Size(chosen.frames, chosen.height, chosen.width),
+               'lower --frames, --samples, --height and --width')
   if args.length is not None:
     chain.check(config, chosen.frames, args.length, args.overlap)
   footage = footage_of(args, chosen)
-  inputs, fps = inputs_of(args, config, chosen, tokenizer)
+  inputs, fps = inputs_of(args, config, chosen, tokenizer_of(args, config))
   asked = next(interpolate.batches(footage, inputs)) if footage else inputs
-  with mesh.use({'data': 1, 'fsdp': 1, 'frame': args.split_frames}):
-    check_sampling_memory(config, parts, params, chosen, asked)
-    began = time.monotonic()
+  check_devices(args.split_frames)
+  devices = {'data': 1, 'fsdp': 1, 'frame': args.split_frames}
+  with mesh.use(devices):
+    check_sampling_memory(config, specs, chosen, asked)
+  config, parts, params, _, step = load(args, config)
+  began = time.monotonic()
+  with mesh.use(devices):
     videos = produce(args, generate.build(config, parts, chosen), params, inputs, footage)
   if is_orbit(config):  # the last view is the given one
     last = np.uint8(np.round((inputs['image'] + 1) * 127.5))[:, None]
     videos = np.concatenate([videos[:, :-1], last], axis=1)
-  metadata = {'checkpoint': str(args.checkpoint), 'step': step, 'seed': args.seed,
-              'prompt': args.prompt, 'image': ' '.join(args.image or ()) or None,
-              'interpolate': args.interpolate, 'fps': fps,
-              'motion': float(inputs['motion'][0]), 'cond_aug': float(inputs['cond_aug'][0]),
-              **vars(chosen)}
+  told = {n: x for n, x in vars(args).items() if n not in ('out', 'gif', 'strip')}
+  metadata = told | vars(chosen) | {
+      'step': step, 'image': ' '.join(args.image or ()) or None, 'fps': fps,
+      'motion': float(inputs['motion'][0]), 'cond_aug': float(inputs['cond_aug'][0])}
   for i, frames in enumerate(videos):
     write(args, i, frames, fps, metadata | {'sample': i})
   print(f'{len(videos)} x {videos.shape[1]} frames in {time.monotonic() - began:.1f} s')

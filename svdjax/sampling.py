@@ -13,7 +13,8 @@ def add_arguments(add):
   """Adds the options through `add`, the add_argument of a parser."""
   add('--steps', type=int, help='denoising steps')
   add('--sampler', choices=('euler', 'heun', 'dpmpp_2m', 'dpmpp_2m_sde'))
-  add('--schedule', choices=('karras', 'ays'), help='noise levels; ays: optimised for SVD, 10 steps')
+  add('--schedule', choices=('karras', 'ays'),
+      help='noise levels; ays: optimised for SVD in 10 steps')
   add('--churn', type=float, help='relative noise added before each step (euler, heun)')
   add('--guidance', type=float, nargs='+', metavar='SCALE',
       help='one scale, or the first and the last of the schedule over the frames')
@@ -33,6 +34,10 @@ def check(args):
       raise BadInput(f'--{name.replace("_", "-")} {value:g} is out of range: use 0 or more')
   if args.guidance and (len(args.guidance) > 2 or not all(map(math.isfinite, args.guidance))):
     raise BadInput(f'--guidance takes one or two numbers, not {args.guidance}')
+  wanted = 1 if args.guidance_schedule == 'constant' else 2
+  if args.guidance and args.guidance_schedule and len(args.guidance) != wanted:
+    raise BadInput(f'--guidance-schedule {args.guidance_schedule} goes with {wanted} numbers of '
+                   f'--guidance, not {len(args.guidance)}: change one of them')
   if args.skip_layers and not args.skip_scale:
     raise BadInput('--skip-layers does nothing without --skip-scale: give both')
 
@@ -41,11 +46,12 @@ def settings_of(args, config):
   """generate.Settings from the command line over the preset's over the checkpoint's own."""
   from svdjax import generate
   low, high = (None, None) if not args.guidance else (args.guidance[0], args.guidance[-1])
+  preset = PRESETS[args.preset].settings if args.preset else {}
   schedule = args.guidance_schedule
-  if args.guidance and schedule is None and len(args.guidance) == 1:
-    schedule = 'constant'
+  if args.guidance and schedule is None:
+    own = (preset or config.sample)['guidance']
+    schedule = 'constant' if len(args.guidance) == 1 else 'linear' if own == 'constant' else own
   given = {n: getattr(args, n) for n in _FIELDS}
   given |= dict(guidance=schedule, guidance_min=low, guidance_max=high,
                 guidance_interval=args.guidance_interval and tuple(args.guidance_interval))
-  preset = PRESETS[args.preset].settings if args.preset else {}
   return generate.settings(config, **preset | {n: x for n, x in given.items() if x is not None})

@@ -102,7 +102,7 @@ def numbers_at(config, step):
 
 
 def make_step(config, parts):
-  """The function (state, frozen, batch, numbers) -> (state, metrics) of an experiment, not compiled.
+  """The function (state, frozen, batch, numbers) -> (state, metrics) of a stage, not compiled.
 
   `frozen` is what the stage does not train, {name: array}; `numbers` comes from `numbers_at`. The
   random key of a step is a fold of the seed, a name and the step.

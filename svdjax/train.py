@@ -7,7 +7,7 @@ import jax
 
 from svdjax import preview, state as state_lib
 from svdjax.convert import lora
-from svdjax.core import distributed, mesh as mesh_lib
+from svdjax.core import distributed, json_dict, mesh as mesh_lib
 from svdjax.core.distributed import say
 from svdjax.core.errors import BadInput
 from svdjax.core.ledger import Ledger
@@ -18,7 +18,6 @@ from svdjax.core.skips import Skips
 from svdjax.core.stop import Stop
 from svdjax.inputs import pipeline
 from svdjax.prepare import prepare
-from svdjax.validate import check_memory
 
 
 def fetch(metrics):
@@ -54,9 +53,8 @@ def train(config, workdir, began=None):
       return {}
     say(parameter_overview(run.state.params | run.frozen, set(run.state.params)))
     step_fn = state_lib.compiled(config, run.parts, run.mesh)
-    check_memory(config, run.parts, run.state, run.frozen, run.mesh,
-                 run.clips.like(config.train.batch_size) if config.data.latents else None)
     log = Log(workdir) if distributed.first() else NoLog()
+    log.write_hparams(json_dict.flat(config.to_dict()))
     with contextlib.closing(log), Progress(
         config.train.steps, start, workdir.name) as bar, jax.set_mesh(run.mesh):
       row = _loop(config, run, step_fn, log, bar, stop, ledger)
@@ -72,7 +70,8 @@ def train(config, workdir, began=None):
 def _loop(config, run, step_fn, log, bar, stop, ledger):
   """Save and evaluate before stepping, so that a step number always names one state."""
   state, last, clips, row = run.state, config.train.steps, config.train.batch_size, {}
-  start, compiled, skips = int(state.step), set(), Skips(run.saved.faults, run.data.get('skipped_steps', 0))
+  start, compiled = int(state.step), set()
+  skips = Skips(run.saved.faults, run.data.get('skipped_steps', 0))
   batches = pipeline.batches(run.clips, clips, run.data['next_index'],
                              config.data.threads, own := mesh_lib.rows(run.mesh, clips))
 

@@ -1,5 +1,7 @@
 """Checks of a config before any long work."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 
@@ -7,12 +9,12 @@ from svdjax.core import mesh as mesh_lib, share
 from svdjax.core.errors import BadInput
 from svdjax.core.memory import available_bytes, peak_bytes, peak_of
 from svdjax.diffusion import precondition
-from svdjax import generate, state
+from svdjax import generate, ranges, state
 from svdjax.inputs.buckets import Size, sizes_of
 from svdjax.generate import check_frames, check_size
 from svdjax.models.remat import POLICIES
 from svdjax.models.temporal import MIXERS
-from svdjax.tasks import LOSSES, conditioning
+from svdjax.tasks import LOSSES, conditioning, parts as parts_lib
 
 
 def check_config(config):
@@ -21,24 +23,13 @@ def check_config(config):
     raise BadInput('config.data.source is not set: make toy data with `python -m data.toyworld '
                    '--output toy` and pass --config.data.source=toy')
   if config.data.latents and config.task != 'denoising':
-    raise BadInput(f'config.data.latents is for denoising stages, not for task {config.task}: leave '
-                   'it out')
-  for name, value in (('train.steps', config.train.steps),
-                      ('train.batch_size', config.train.batch_size),
-                      ('train.accumulate', config.train.accumulate),
-                      ('train.log_every', config.train.log_every),
-                      ('data.frames', config.data.frames)):
-    if value < 1:
-      raise BadInput(f'config.{name} must be at least 1, not {value}')
+    raise BadInput(f'config.data.latents is for denoising stages, not for task {config.task}: '
+                   'leave it out')
+  ranges.check(config)
   if config.train.batch_size % config.train.accumulate:
     raise BadInput(f'config.train.batch_size {config.train.batch_size} is not divisible by '
                    f'config.train.accumulate {config.train.accumulate}: change one of them')
   check_buckets(config)
-  if not config.data.fps or min(config.data.fps) <= 0:
-    raise BadInput(f'config.data.fps must list positive frame rates, not {config.data.fps}')
-  if abs(sum(config.data.captions) - 1) > 1e-6:
-    raise BadInput(f'config.data.captions {config.data.captions} must sum to 1: the shares of '
-                   'image, video and merged captions')
   _check_name('task', config.task, LOSSES)
   _check_name('train.dtype', config.train.dtype, ('float32', 'bfloat16'))
   _check_name('data.crop', config.data.crop, ('center', 'random'))
@@ -50,15 +41,46 @@ def check_config(config):
     _check_name('conditioning.concat', config.conditioning.concat, ('', *conditioning.CONCATS))
     for size in sizes:
       check_frames(config, size.frames)
+    _check_names(config)
   if 'unet' in config.model:
-    _check_name('model.unet.temporal', config.model.unet.temporal, MIXERS)
-    _check_name('model.unet.remat', config.model.unet.remat, POLICIES)
-    _check_name('model.unet.norm_eps', config.model.unet.norm_eps, ('sgm', 'diffusers'))
+    _check_unet(config.model.unet)
   if 'vae' in config.model:
+    _check_name('model.vae.remat', config.model.vae.get('remat', 'none'), POLICIES)
     for size in sizes:
       check_size(config, size.height, size.width)
   for size in sizes:
     check_split(config, size)
+  if 'diffusion' in config:
+    _check_sampling(config)
+
+
+def _check_unet(unet):
+  """Raises BadInput for a UNet that cannot be built."""
+  _check_name('model.unet.temporal', unet.temporal, MIXERS)
+  _check_name('model.unet.remat', unet.remat, POLICIES)
+  _check_name('model.unet.norm_eps', unet.norm_eps, ('sgm', 'diffusers'))
+  levels = len(unet.channels)
+  for name in ('attention', 'head_dim'):
+    values = unet[name]
+    if isinstance(values, tuple) and len(values) != levels:
+      raise BadInput(f'config.model.unet.{name} {values} is not of {levels} levels, as channels '
+                     f'{unet.channels} are: give each level a value')
+
+
+def _check_names(config):
+  """Raises BadInput for names of the objective and of scalars that nothing knows."""
+  _check_name('diffusion.sigma', config.diffusion.sigma, ('lognormal', 'discrete'))
+  _check_name('diffusion.weight', config.diffusion.weight, precondition.WEIGHTS)
+  for name in config.conditioning.scalars:
+    _check_name('conditioning.scalars', name, conditioning.SCALARS)
+
+
+def _check_sampling(config):
+  """Raises BadInput where samples could not be drawn, which is found after training otherwise."""
+  try:
+    generate.grid(config, generate.settings(config))
+  except BadInput as error:
+    raise BadInput(f'config.sample: {error}') from None
 
 
 def default_size(data):
@@ -91,17 +113,18 @@ def check_split(config, size):
   if parts == 1:
     return
   if config.task == 'contrastive':
-    raise BadInput(f'config.mesh.frame is {parts} and a contrastive stage sees one frame of a clip: '
-                   'set it to 1')
+    raise BadInput(f'config.mesh.frame is {parts} and a contrastive stage sees one frame of a '
+                   'clip: set it to 1')
   if size.frames % parts:
-    raise BadInput(f'config.data.frames {size.frames} is not divisible by config.mesh.frame {parts}: '
-                   'change one of them')
+    raise BadInput(f'config.data.frames {size.frames} is not divisible by config.mesh.frame '
+                   f'{parts}: change one of them')
   unit = 2 ** (len(config.model.vae.channels) - 1)
   deepest = unit * (2 ** (len(config.model.unet.channels) - 1) if 'unet' in config.model else 1)
   latents = size.height // deepest * (size.width // deepest)
   if latents % parts:
     raise BadInput(f'the smallest feature map of {size.height}x{size.width} pixels has {latents} '
-                   f'positions, which config.mesh.frame {parts} does not divide: change one of them')
+                   f'positions, which config.mesh.frame {parts} does not divide: change one of '
+                   'them')
 
 
 def check_mesh(config, mesh):
@@ -136,6 +159,12 @@ def abstract_batch(config):
   return batch
 
 
+def check_pixels(clips, size, remedy):
+  """Raises BadInput if memory does not hold even the pixels of clips of a Size, 3 bytes each."""
+  require(3 * clips * math.prod(size), f'{clips} x {size.frames} frames of {size.height}x'
+          f'{size.width} pixels', remedy)
+
+
 def check_memory(config, parts, initial, frozen, mesh, batch=None):
   """Raises BadInput if the training step is predicted not to fit in memory, with the numbers.
 
@@ -153,9 +182,15 @@ def check_memory(config, parts, initial, frozen, mesh, batch=None):
           'or set config.model.unet.remat=full')
 
 
-def check_sampling_memory(config, parts, params, chosen, inputs):
-  """Raises BadInput if sampling is predicted not to fit in memory, with the numbers."""
-  generator = generate.build(config, parts, chosen)
+def check_sampling_memory(config, specs, chosen, inputs):
+  """Raises BadInput if sampling is predicted not to fit in memory, with the numbers.
+
+  `specs` are the checkpoint's parameters, {name: anything with shape and dtype}.
+  """
+  params = {n: jax.ShapeDtypeStruct(s.shape, s.dtype) for n, s in specs.items()
+            if not n.startswith('lora/')}  # which is merged
+  model = {name: sizes for name, sizes in config.model.items() if name != 'lora'}
+  generator = generate.build(config, parts_lib.build(model), chosen)
   clips = inputs['fps'].shape[0]
   x = jax.ShapeDtypeStruct((clips,) + generator.shape, jnp.float32)
   state = jax.eval_shape(generator.method.start, x)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pytest
 
 from experiments import base
-from svdjax import generate
+from svdjax import fits, generate
 from svdjax.core.errors import BadInput
 from svdjax.core.params import plan_handoff
 from svdjax.core.params import select
@@ -95,6 +95,7 @@ def test_every_variant_has_a_command(name):
 def test_every_stage_passes_the_checks_of_a_config(scale, workdir):
   config = config_of(scale, workdir)
   check_config(config)
+  fits.check(config)
   if config.task == 'denoising':
     generate.settings(config)
   config.data.source = ''
@@ -123,8 +124,9 @@ def test_what_is_new_in_each_stage(scale):
       'multiview': ['unet/add_embedding/linear_1/kernel'],
       'multiview_image': ['unet/conv_in/kernel']}
   assert {w for w, names in new.items() if names} == {
-      'autoencoder', 'decoder', 'clip', 'image_discrete', 'video_low', 'interpolation',
-      'multiview_image', 'multiview_scratch', 'video_scratch', 'first_last', 'decoder_sharp'} | loras
+      'autoencoder', 'decoder', 'decoder_sharp', 'clip', 'image_discrete', 'video_low',
+      'interpolation', 'multiview_image', 'multiview_scratch', 'video_scratch',
+      'first_last'} | loras
   assert new['interpolation'] == new['first_last'] == ['mask/latent']
   assert all(n.startswith('discriminator/') for n in new['decoder_sharp'])
   assert all(n.startswith('lora/unet/') for workdir in loras for n in new[workdir])
@@ -139,6 +141,24 @@ def test_a_stage_is_refused_where_another_was_needed():
   source = parts_of('full', 'video_pretrain').shapes | parts_of('full', 'clip').shapes
   with pytest.raises(BadInput, match=r'unet/conv_in/kernel has shape \(3, 3, 4, 320\)'):
     plan_handoff(shapes, source, tuple(config.handoff.fresh), tuple(config.handoff.dropped), '')
+
+
+@EVERYWHERE
+def test_the_denoiser_changes_in_the_stage_that_says_so_alone(scale, workdir):
+  config = config_of(scale, workdir)
+  before = [config_of(scale, s) for s in STAGES[workdir].sources]
+  before = [c.diffusion.precondition for c in before if 'unet' in c.model and 'diffusion' in c]
+  own = 'diffusion' in config and config.diffusion.precondition
+  expected = config.handoff.precondition or own
+  assert set(before) <= {expected}
+  assert bool(config.handoff.precondition) == (workdir == 'image_adapt')
+
+
+def test_the_autoencoder_weighs_sums_as_latent_diffusion_does():
+  """Its total, divided by the number of pixel values: 3 of each pixel, 4 latents for 64 pixels."""
+  c = config_of('full', 'autoencoder')
+  assert c.autoencoder.kl_weight == pytest.approx(1e-6 * 4 / (3 * 8 * 8))
+  assert c.autoencoder.norm == 1
 
 
 # The paper's figures (SVD, section 4 and appendix D); None where it gives none.

@@ -17,8 +17,8 @@ FILES = {'.'.join(path.relative_to(ROOT).with_suffix('').parts): path
 FLOORS = [
     ['core'],
     ['models', 'diffusion', 'inputs'],
-    ['tasks', 'metrics', 'presets'],
-    ['request', 'margins'],
+    ['tasks', 'metrics', 'presets', 'ranges'],
+    ['request', 'margins', 'fits'],
     ['optim'],
     ['state'],
     ['checkpoint', 'generate'],

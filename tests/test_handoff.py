@@ -80,6 +80,26 @@ def test_numbers_that_no_shape_shows_must_agree(nano, workdir_of, tmp_path):
     handoff.adopt(config, tmp_path)
 
 
+@pytest.mark.parametrize('stage, source, theirs', [
+    ('image_pretrain', 'image_discrete', 'v_discrete'),  # names and shapes agree
+    ('video_pretrain,low', 'image_discrete', 'v_discrete'),
+    ('image_pretrain,adapt', 'image_pretrain', 'edm_v')])
+def test_a_model_of_another_denoiser_is_refused(
+    nano, workdir_of, tmp_path, stage, source, theirs):
+  config = nano(stage, {'init_from': str(workdir_of(source))})
+  with pytest.raises(BadInput, match=f'init_from .* is a denoiser of precondition {theirs}'):
+    handoff.adopt(config, tmp_path)
+  config.handoff.precondition = theirs  # as the sentence says
+  handoff.adopt(config, tmp_path)
+
+
+@pytest.mark.parametrize('stage, sources', [
+    ('image_pretrain,adapt', ['image_discrete']), ('image_discrete', ['autoencoder', 'clip']),
+    ('video_pretrain,low', ['image_pretrain']), ('i2v_14f,base', ['video_pretrain', 'clip'])])
+def test_the_denoiser_of_the_stage_before_is_taken(nano, workdir_of, tmp_path, stage, sources):
+  handoff.adopt(nano(stage, {'init_from': ','.join(str(workdir_of(s)) for s in sources)}), tmp_path)
+
+
 def test_a_folder_that_is_no_workdir_is_refused(nano, tmp_path):
   with pytest.raises(BadInput, match='init_from: .*is not a workdir'):
     start(nano('image_discrete'), tmp_path)

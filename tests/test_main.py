@@ -7,8 +7,10 @@ import sys
 from absl import flags
 import pytest
 
-from svdjax import main, train, validate
+from svdjax import handoff, main, train, validate
 from svdjax.core.errors import run_command
+from svdjax.inputs import pipeline
+from svdjax.tasks import parts as parts_lib
 
 REPOSITORY = pathlib.Path(__file__).parents[1]
 NANO = pathlib.Path(__file__).with_name('nano.py')
@@ -16,7 +18,10 @@ NANO = pathlib.Path(__file__).with_name('nano.py')
 
 @pytest.fixture
 def refused(monkeypatch, capsys, tmp_path):
-  """refused(*arguments) -> the one line on stderr of a command that ends with code 2."""
+  """refused(*arguments) -> the one line on stderr of a command that ends with code 2.
+
+  It has compiled nothing and made no workdir.
+  """
 
   def forget():
     for name in list(flags.FLAGS):
@@ -31,6 +36,7 @@ def refused(monkeypatch, capsys, tmp_path):
   def command(*arguments):
     forget()
     monkeypatch.setattr(train, '_loop', too_late)
+    monkeypatch.setattr(handoff, 'latent_scale', too_late)  # which compiles
     argv = ['svdjax.main', *map(str, arguments)]
     if '--workdir' not in argv:
       argv += ['--workdir', str(tmp_path / 'workdir')]
@@ -39,6 +45,7 @@ def refused(monkeypatch, capsys, tmp_path):
       run_command(main.main)
     line, = [x for x in capsys.readouterr().err.splitlines() if x.startswith('error')]
     assert end.value.code == 2
+    assert not (tmp_path / 'workdir').exists()
     return line
 
   command.forget = forget
@@ -70,9 +77,40 @@ def stage(name, *changes):
     ('data.crop=left', 'config.data.crop "left" is unknown: use one of center, random'),
     ('data.captions=(1.,1.,1.)', 'config.data.captions (1.0, 1.0, 1.0) must sum to 1'),
     ('train.trainable=("vea/.*",)', 'pattern "vea/.*" matches no parameter; names look like vae/'),
-    ('data.frames=99', 'lower config.data.frames')])
+    ('data.frames=99', 'lower config.data.frames'),
+    ('train.steps=-5', 'config.train.steps must be at least 1, not -5'),
+    ('optim.lr=nan', 'config.optim.lr must be above 0, not nan'),
+    ('optim.lr=-1e-3', 'config.optim.lr must be above 0, not -0.001'),
+    ('optim.clip=0.', 'config.optim.clip must be above 0 (inf clips nothing), not 0.0'),
+    ('train.ema=1.5', 'config.train.ema must be from 0 to 1, not 1.5'),
+    ('seed=-1', 'config.seed must be from 0 to 4294967295, not -1'),
+    ('checkpoint.keep=0', 'config.checkpoint.keep must be at least 1, not 0'),
+    ('data.threads=0', 'config.data.threads must be at least 1'),
+    ('data.fps=(0.,)', 'config.data.fps (0.0,) must list positive frame rates'),
+    ('data.captions=(0.5,0.5)', 'config.data.captions (0.5, 0.5) must sum to 1: the shares of'),
+    ('data.captions=(-1.,1.,1.)', 'config.data.captions (-1.0, 1.0, 1.0) must sum to 1'),
+    ('autoencoder.kl_weight=nan', 'config.autoencoder.kl_weight must be at least 0, not nan')])
 def test_fields_that_cannot_work(refused, toy, change, message):
   assert message in refused(*stage('autoencoder', f'data.source={toy}', change))
+
+
+@pytest.mark.parametrize('change, message', [
+    ('diffusion.sigma=uniform', 'config.diffusion.sigma "uniform" is unknown: use one of log'),
+    ('diffusion.weight=w', 'config.diffusion.weight "w" is unknown: use one of v, edm, eps, unit'),
+    ('diffusion.p_std=-1.', 'config.diffusion.p_std must be at least 0, not -1.0'),
+    ('diffusion.p_mean=nan', 'config.diffusion.p_mean must be a finite number'),
+    ('diffusion.loss_bins=(1.,0.5)', 'config.diffusion.loss_bins (1.0, 0.5) must be positive and'),
+    ('conditioning.scalars=("fsp",)', 'config.conditioning.scalars "fsp" is unknown: use one of'),
+    ('conditioning.drop_image=2.', 'config.conditioning.drop_image must be from 0 to 1, not 2.0'),
+    ('conditioning.log_cond_aug=(1.,)', 'must be a mean and a standard deviation'),
+    ('model.unet.attention=(True,True)', 'config.model.unet.attention (True, True) is not of 1 lev'),
+    ('sample.sampler=eulr', 'config.sample: sampler "eulr" is unknown: use one of euler, heun'),
+    ('sample.steps=0', 'config.sample: steps must be at least 1, not 0'),
+    ('sample.sigma_min=100.', 'config.sample: a sampling grid of'),
+    ('sample.clips=-1', 'config.sample.clips must be at least 0, not -1')])
+def test_fields_of_a_denoising_stage_that_cannot_work(refused, toy, change, message):
+  """Before the stages it starts from are looked at."""
+  assert message in refused(*stage('i2v_14f,base', f'data.source={toy}', change))
 
 
 @pytest.mark.parametrize('config, message', [
@@ -123,9 +161,22 @@ def test_a_workdir_that_cannot_be_written(refused, toy, tmp_path):
   assert 'cannot be written' in line and 'choose another --workdir' in line
 
 
+def test_pictures_that_memory_does_not_hold_are_refused_before_one_is_read(
+    refused, toy, monkeypatch):
+  monkeypatch.setattr(validate, 'available_bytes', lambda: 2 ** 34)
+  monkeypatch.setattr(pipeline.Clips, 'clip', None)
+  side = 2 ** 22
+  line = refused(*stage('autoencoder', f'data.source={toy}', f'data.height={side}',
+                        f'data.width={side}'))
+  assert (f'1 x 1 frames of {side}x{side} pixels needs about 49152.0 GiB, of which 16.0 GiB are '
+          'available: lower config.data.frames, height or width') in line
+
+
 def test_more_than_memory_holds_and_the_remedy(refused, toy, tmp_path, monkeypatch):
-  monkeypatch.setattr(validate, 'available_bytes', lambda: 2 ** 10)
-  line = refused(*stage('clip', f'data.source={toy}'))
+  monkeypatch.setattr(validate, 'available_bytes', lambda: 2 ** 16)
+  with monkeypatch.context() as patch:  # before parameters, which may not fit either, are made
+    patch.setattr(parts_lib.Parts, 'init', None)
+    line = refused(*stage('clip', f'data.source={toy}'))
   assert 'GiB are available: lower config.train.batch_size' in line
   monkeypatch.setattr(validate, 'available_bytes', lambda: None)
   refused.forget()

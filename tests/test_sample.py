@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from svdjax import generate, sample, validate
+from svdjax import checkpoint, generate, preview, sample, sampling, validate
 from svdjax.core.errors import BadInput
 from svdjax.inputs import export, video
 
@@ -44,6 +44,7 @@ def test_a_photograph_becomes_a_video_that_knows_its_settings(
   metadata = json.loads(export.read_metadata(out)['comment'])
   assert metadata['seed'] == 5 and metadata['motion'] == 90 and metadata['steps'] == 2
   assert metadata['image'] == photographs[kind] and metadata['step'] == 3
+  assert metadata['raw'] is False and metadata['decoder'] is None
 
 
 @pytest.mark.parametrize('kind', ['grey', 'turned'])
@@ -55,6 +56,31 @@ def test_photographs_reach_the_model_upright(nano, photographs, kind):
   assert image.shape == (16, 24, 3) and fps == 4
   assert image[5, 4].min() > 0.6 and image[14, 4].max() < -0.5 and image[5, 20].max() < -0.5
   assert (inputs['fps'], inputs['motion'], inputs['cond_aug']) == (3., 127., np.float32(0.02))
+
+
+def test_text_models_are_told_of_no_noise_on_an_image(nano):
+  """As while they are trained."""
+  args = sample.arguments(['--checkpoint', 'x', '--out', 'y', '--prompt', 'a star'])
+  config, tokenizer = nano('t2v_hq'), lambda texts: np.zeros((len(texts), 4), np.int32)
+  inputs, _ = sample.inputs_of(args, config, generate.settings(config), tokenizer)
+  batch = {'video': np.zeros((2, 3, 16, 24, 3), np.uint8), 'fps': np.ones(2, 'f'),
+           'motion': np.ones(2, 'f')}
+  assert inputs['cond_aug'] == 0 and (preview.inputs_of(config, batch, None)['cond_aug'] == 0).all()
+  told = preview.inputs_of(nano('i2v_14f'), batch, None)['cond_aug']
+  np.testing.assert_allclose(told, 0.02)
+
+
+@pytest.mark.parametrize('name, options, wanted', [
+    ('t2v_hq', ['--guidance', '1', '3'], ('linear', 1., 3.)),  # constant by itself
+    ('t2v_hq', ['--guidance', '5'], ('constant', 5., 5.)),
+    ('t2v_hq', [], ('constant', 1., 3.)),
+    ('i2v_14f', ['--guidance', '2'], ('constant', 2., 2.)),
+    ('i2v_14f', ['--guidance', '3', '1', '--guidance-schedule', 'triangle'], ('triangle', 3., 1.)),
+    ('t2v_hq', ['--preset', 'svd', '--guidance', '1', '4'], ('linear', 1., 4.))])
+def test_one_scale_is_constant_and_two_change_over_the_frames(nano, name, options, wanted):
+  args = sample.arguments(['--checkpoint', 'x', '--out', 'y', *options])
+  chosen = sampling.settings_of(args, nano(name))
+  assert (chosen.guidance, chosen.guidance_min, chosen.guidance_max) == wanted
 
 
 def test_several_samples_and_all_kinds_of_files(workdir_of, photographs, tmp_path):
@@ -109,7 +135,7 @@ def test_raw_weights_and_another_decoder(workdir_of, tmp_path):
     ('image_discrete', ['--prompt', 'x', '--image', 'x.png'], 'takes no image: drop --image'),
     ('image_discrete', [], 'is conditioned on a prompt: pass --prompt'),
     ('i2v_14f,base', ['--prompt', 'x', '--image', 'x.png'], 'takes no prompt: drop --prompt'),
-    ('i2v_14f,base', [], 'is conditioned on a image: pass --image'),
+    ('i2v_14f,base', [], 'is conditioned on an image: pass --image'),
     ('i2v_14f,base', ['--image', 'a.png', 'b.png'], 'starts from 1 image, not 2: pass one --image'),
     ('interpolation', ['--image', 'a.png'], 'starts from 2 images, not 1: pass --image FIRST LAST'),
     ('interpolation', ['--image', 'a', 'b', '--frames', 2], 'leave none between'),
@@ -134,7 +160,7 @@ def test_raw_weights_and_another_decoder(workdir_of, tmp_path):
 def test_what_a_checkpoint_cannot_do(workdir_of, photographs, tmp_path, name, arguments, message):
   real = {'GREY': photographs['grey'], 'TEXT': photographs['text'], 'CLIP': workdir_of('clip')}
   with pytest.raises(BadInput, match=message):
-    run(workdir_of(name), tmp_path / 'x.mp4', *(real.get(a, a) for a in arguments))
+    run(workdir_of(name), tmp_path / 'new' / 'x.mp4', *(real.get(a, a) for a in arguments))
   assert not list(tmp_path.iterdir())
 
 
@@ -146,6 +172,8 @@ def test_what_a_checkpoint_cannot_do(workdir_of, photographs, tmp_path, name, ar
     (['--fps', 'nan'], '--fps nan is not'),
     (['--guidance', 1, 2, 3], '--guidance takes one or two numbers'),
     (['--guidance', 'nan'], '--guidance takes one or two numbers'),
+    (['--guidance', 1, 2, '--guidance-schedule', 'constant'], 'constant goes with 1 numbers of'),
+    (['--guidance', 2, '--guidance-schedule', 'linear'], 'linear goes with 2 numbers of'),
     (['--cond-aug', -1], '--cond-aug -1 is out of range'),
     (['--churn', 'nan'], '--churn nan is out of range'),
     (['--decode-chunk', -2], '--decode-chunk -2 is out of range')])
@@ -168,8 +196,27 @@ def test_folders_that_are_no_checkpoints(tmp_path):
       run(folder, tmp_path / 'x.mp4', '--prompt', 'x')
 
 
+def test_more_devices_than_there_are(workdir_of, photographs, tmp_path):
+  for count in (0, 99):
+    with pytest.raises(BadInput, match=f'--split-frames {count} asks for as many devices'):
+      run(workdir_of('i2v_14f,base'), tmp_path / 'x.mp4', '--image', photographs['grey'],
+          '--split-frames', count)
+
+
+def test_pictures_that_memory_does_not_hold_are_refused_before_one_is_made(
+    workdir_of, photographs, tmp_path, monkeypatch):
+  monkeypatch.setattr(sample, 'inputs_of', None)
+  monkeypatch.setattr(validate, 'available_bytes', lambda: 2 ** 34)
+  for options in (['--height', 2 ** 22, '--width', 2 ** 22], ['--frames', 10 ** 12],
+                  ['--samples', 10 ** 12]):
+    with pytest.raises(BadInput, match='pixels needs about .* GiB are available: lower --frames'):
+      run(workdir_of('i2v_14f,base'), tmp_path / 'x.mp4', '--image', photographs['grey'], *options)
+
+
 def test_more_frames_than_memory_holds(workdir_of, photographs, tmp_path, monkeypatch):
+  """Said before the parameters are read, which may not fit either."""
   monkeypatch.setattr(validate, 'available_bytes', lambda: 2 ** 24)
+  monkeypatch.setattr(checkpoint, 'load', None)
   with pytest.raises(BadInput, match='1 x 400 frames .* GiB are available: lower --frames'):
     run(workdir_of('i2v_14f,base'), tmp_path / 'x.mp4', '--image', photographs['grey'],
         '--frames', 400)

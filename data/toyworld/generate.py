@@ -12,7 +12,9 @@ import tqdm
 from data.toyworld import clip
 from data.toyworld import turntable
 from data.toyworld import world
+from svdjax.core import places
 from svdjax.core.errors import BadInput
+from svdjax.inputs import export
 from svdjax.inputs import record
 
 
@@ -117,13 +119,15 @@ def generate(args):
   The folder appears only once complete.
 
   Raises:
-    BadInput: the folder holds another data set.
+    BadInput: the folder holds another data set, or cannot be written.
   """
   directory = pathlib.Path(args.output).resolve()
   arguments = {k: v for k, v in vars(args).items() if k not in ('output', 'workers')}
   if _exists(directory, arguments):
     print(f'{directory} already holds this toy world: nothing to do')
     return
+  with places.unmade(directory.parent):
+    export.check_writable(directory / 'world.json' if directory.is_dir() else directory)
   unfinished = directory.with_name(f'.{directory.name}.unfinished')
   shutil.rmtree(unfinished, ignore_errors=True)
   splits = world.SPLITS if args.test_clips else world.SPLITS[:1]

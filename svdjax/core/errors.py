@@ -14,7 +14,7 @@ class Stopped(RuntimeError):
 def run_command(main):
   """Runs a command's `main()`; ends with one line on stderr, and 2 if its input is bad.
 
-  Work that had to stop ends with 1.
+  So does a file or folder that permissions guard. Work that had to stop ends with 1.
 
   Args:
     main: a function of no arguments.
@@ -24,3 +24,7 @@ def run_command(main):
   except (BadInput, Stopped) as error:
     print(f'error: {error}', file=sys.stderr)
     sys.exit(2 if isinstance(error, BadInput) else 1)
+  except PermissionError as error:
+    print(f'error: {error.filename} may not be read or written: change its permissions or name '
+          'another place', file=sys.stderr)
+    sys.exit(2)

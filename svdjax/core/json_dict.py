@@ -24,3 +24,11 @@ def parse(text, where, remedy='copy the file again'):
     raise BadInput(f'{where} holds a JSON {type(found).__name__} where an object is needed: '
                    f'{remedy}')
   return found
+
+
+def flat(tree, prefix=''):
+  """{'train.steps': value} of a dict of dicts."""
+  if isinstance(tree, dict):
+    return {k: v for name, value in tree.items()
+            for k, v in flat(value, f'{prefix}{name}.').items()}
+  return {prefix[:-1]: tree}

@@ -37,6 +37,6 @@ class Skips:
     self._faults.report('step', f'loss or gradient is not finite at step {step}, which is skipped '
                         f'({self.total} so far)', step=step)
     if self._row == IN_A_ROW:
-      raise Stopped(f'{IN_A_ROW} steps in a row, the last step {step}, gave a loss or gradient that '
-                    'is not finite: lower config.optim.lr and start from an earlier stage, or look '
+      raise Stopped(f'{IN_A_ROW} steps in a row, the last step {step}, gave a loss or gradient '
+                    'that is not finite: lower config.optim.lr and start from an earlier stage, or look '
                     'at the data of these steps')

@@ -99,6 +99,14 @@ def denoise(network, precondition, x, sigma, *args):
   return per_clip(c_skip, x) * x + per_clip(c_out, x) * output
 
 
+WEIGHTS = {
+    'v': lambda sigma, _: (1 + sigma ** 2) / sigma ** 2,
+    'edm': lambda sigma, data: (sigma ** 2 + data ** 2) / (sigma * data) ** 2,
+    'eps': lambda sigma, _: sigma ** -2,
+    'unit': lambda sigma, _: jnp.ones_like(sigma),
+}
+
+
 def loss_weight(name, sigma, sigma_data=0.5):
   """The weight lambda(sigma) [b] of the squared error of D.
 
@@ -111,12 +119,6 @@ def loss_weight(name, sigma, sigma_data=0.5):
   Raises:
     BadInput: for another name.
   """
-  weights = {
-      'v': lambda: (1 + sigma ** 2) / sigma ** 2,
-      'edm': lambda: (sigma ** 2 + sigma_data ** 2) / (sigma * sigma_data) ** 2,
-      'eps': lambda: sigma ** -2,
-      'unit': lambda: jnp.ones_like(sigma),
-  }
-  if name not in weights:
-    raise BadInput(f'loss weight {name!r} is unknown; use one of {", ".join(weights)}')
-  return weights[name]()
+  if name not in WEIGHTS:
+    raise BadInput(f'loss weight {name!r} is unknown; use one of {", ".join(WEIGHTS)}')
+  return WEIGHTS[name](sigma, sigma_data)

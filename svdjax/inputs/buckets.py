@@ -64,7 +64,7 @@ def assign(rows, sizes, fps):
 
 
 class Order:
-  """Which records make each batch: every epoch visits all of them, shuffled, in batches of one size.
+  """Which records make each batch: an epoch visits all of them, shuffled, in batches of one size.
 
   What does not fill a batch waits for another epoch, which shuffles anew; a bucket that has not
   enough for one batch fills it by repeating.

@@ -77,8 +77,8 @@ class Clips(pipeline.Clips):
   def _check(self, data):
     meta = self.meta
     if self.spec.context == 'ends':
-      raise BadInput('config.data.latents hold one image of a clip, and this stage is conditioned on '
-                     'two: leave them out')
+      raise BadInput('config.data.latents hold one image of a clip, and this stage is conditioned '
+                     'on two: leave them out')
     for name in ('height', 'width'):
       if meta[name] != data[name]:
         raise BadInput(f'config.data.latents {data.latents} were made at {name} {meta[name]}, not '
@@ -96,8 +96,8 @@ class Clips(pipeline.Clips):
     used = {'vae', 'clip_text' if self.spec.context == 'text' else 'clip_image'}
     for name in sorted(used & set(digests)):
       if self.meta['networks'].get(name) != digests[name]:
-        raise BadInput(f'config.data.latents {self.data.latents} were made with another {name} than '
-                       'this stage has: encode again with the checkpoints of config.init_from')
+        raise BadInput(f'config.data.latents {self.data.latents} were made with another {name} '
+                       'than this stage has: encode again with the checkpoints of config.init_from')
 
   def like(self, batch_size):
     """The shapes of a batch."""
@@ -118,7 +118,7 @@ class Clips(pipeline.Clips):
     del frames, size
     clip, first = {'moments': entry['moments'][chosen]}, chosen[0]
     if self.spec.context == 'text':
-      caption = self._caption_index(rng)
+      caption = self._caption_index(rng, entry['captions'])
       clip['context'] = self.empty if caption is None else entry['text'][caption]
     else:
       clip['context'] = rearrange(entry['tokens'][first], 'e -> 1 e')

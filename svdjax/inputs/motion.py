@@ -120,8 +120,8 @@ def main(argv=None):
     BadInput: some file cannot be read.
   """
   parser = argparse.ArgumentParser(prog='python -m svdjax.inputs.motion', description=(
-      'Motion score (mean optical flow, in shares of the frame diagonal a second) and motion bucket '
-      f'(255 s / (s + {MEDIAN_MOTION}), 0 to 255) of videos.'))
+      'Motion score (mean optical flow, in shares of the frame diagonal a second) and motion '
+      f'bucket (255 s / (s + {MEDIAN_MOTION}), 0 to 255) of videos.'))
   parser.add_argument('files', nargs='+', metavar='FILE')
   failed = []
   print('score\tbucket\tfile')

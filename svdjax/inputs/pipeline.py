@@ -173,15 +173,16 @@ class Clips:
       pixels = self._crop(frames[chosen], rng, size)
     clip = {'video': pixels}
     if self.tokenize is not None:
-      caption = self._caption_index(rng)
+      caption = self._caption_index(rng, entry['captions'])
       clip['tokens'] = self.tokenize(['' if caption is None else entry['captions'][caption]])[0]
     return clip
 
-  def _caption_index(self, rng):
-    """Which of the three captions a clip has, None for no text."""
+  def _caption_index(self, rng, captions):
+    """Which of the three captions is read, None for no text: one drawn, or the first there is."""
     if rng.uniform() < self.data.drop_text:
       return None
-    return rng.choice(len(self.data.captions), p=self.data.captions)
+    drawn = rng.choice(len(self.data.captions), p=self.data.captions)
+    return next((i for i in (drawn, *range(len(captions))) if captions[i]), drawn)
 
   def _crop(self, frames, rng, size):
     """Centre crop of the covering scale, or a random crop at a random scale up to the original."""

@@ -132,8 +132,8 @@ class TextEmbeddings(nnx.Module):
   """Tokens plus learned positions: int [b n] -> [b n width]."""
 
   def __init__(self, config, *, rngs):
-    # CLIP starts at 0.02. After a short training, words that no frame tells about (directions) would
-    # then be told apart four times less than colours.
+    # CLIP starts at 0.02. After a short training, words that no frame tells about (directions)
+    # would then be told apart four times less than colours.
     self.token_embedding = clip_layers.Embedding(config.vocab, config.width, 1.0, rngs=rngs)
     self.position_embedding = clip_layers.Positions(config.context, config.width, 0.01, rngs=rngs)
 

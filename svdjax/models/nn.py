@@ -174,7 +174,8 @@ class GroupNorm(nnx.Module):
     channel_mean = of_group(mean)
     group_mean = channel_mean.mean(-1, keepdims=True)
     spread = of_group(variance) + jnp.square(channel_mean - group_mean)
-    scale = to_channels(lax.rsqrt(spread.mean(-1, keepdims=True) + self.eps)) * self.scale[...][None]
+    scale = to_channels(lax.rsqrt(spread.mean(-1, keepdims=True) + self.eps))
+    scale = scale * self.scale[...][None]
     shift = self.bias[...][None] - to_channels(group_mean) * scale
     return (flat * scale[:, None] + shift[:, None]).reshape(x.shape).astype(x.dtype)
 

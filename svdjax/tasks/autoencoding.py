@@ -18,8 +18,8 @@ def gradients(video):
 def reconstruction_error(config, output, video):
   """L1 or L2 (config.autoencoder.norm) of pixels, plus that of their spatial gradients.
 
-  LDM (2112.10752, appendix G) uses a perceptual and an adversarial term, whose networks come
-  from the user; the gradient term is ours and stands in for them.
+  LDM (2112.10752, appendix G) has a perceptual and an adversarial term beside it. The gradient term
+  is ours and off by default: it sharpens edges without a perceptual network.
   """
   norm = config.autoencoder.norm
   error = (jnp.abs(output - video) ** norm).mean()
@@ -53,7 +53,7 @@ def objective(config, parts, params, batch, key):
   mean, log_variance = vae.encode(apply, vae_params, video)
   noise = jax.random.normal(fold_name(key, 'posterior'), mean.shape)
   output = vae.decode(apply, vae_params, mean + jnp.exp(0.5 * log_variance) * noise)
-  # KL to a unit Gaussian, summed over a frame's latents and divided by its pixels (LDM app. G).
+  # KL to a unit Gaussian; means over latents and over pixels, where LDM (appendix G) has sums.
   kl = 0.5 * jnp.mean(jnp.square(mean) + jnp.exp(log_variance) - 1. - log_variance)
   error = reconstruction_error(config, output, video)
   total = error + config.autoencoder.kl_weight * kl

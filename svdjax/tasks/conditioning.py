@@ -19,6 +19,7 @@ from svdjax.models import clip_resize, nn
 from svdjax.tasks import latents
 
 
+SCALARS = ('fps', 'motion', 'cond_aug', 'elevation', 'polar', 'azimuth')
 # Parts of the vector's width: SV3D embeds angles twice as wide as the noise (svd_model 7.1).
 SHARES = {'polar': 2, 'azimuth': 2}
 

@@ -37,7 +37,7 @@ def _moments(parts, params, video):
 
 
 def of_batch(parts, params, batch, key):
-  """`encode` of a batch's 'video', or of its 'moments' [b t h w 2z] if they are computed already."""
+  """`encode` of a batch's 'video', or of its 'moments' [b t h w 2z] where they are computed."""
   if 'moments' not in batch:
     return encode(parts, params, to_float(batch['video']), key)
   return sample(parts, *jnp.split(batch['moments'].astype(jnp.float32), 2, axis=-1), key)

@@ -44,7 +44,7 @@ def make_sampler(subject, batch, key, **changes):
   """f(steps) -> (clips uint8, seconds), compiled once for all numbers of steps."""
   settings = lambda steps: generate.settings(subject.config, steps=steps, **changes)
   built = generate.build(subject.config, subject.parts, settings(1))
-  given = preview.inputs_of(batch, subject.tokenizer)
+  given = preview.inputs_of(subject.config, batch, subject.tokenizer)
 
   def run(steps):
     generator = built._replace(sigmas=generate.grid(subject.config, settings(steps)))

@@ -168,8 +168,12 @@ def test_text_to_video_goes_out_as_components_and_back(world, checkpoint_of, tmp
 
 
 def stage(nano, name, path, unet):
-  """The config of a stage that starts from a converted checkpoint, with its UNet's sizes."""
+  """The config of a stage that starts from a converted checkpoint, with its UNet's sizes.
+
+  Its denoiser may be another: that is said.
+  """
   config = nano(name, {'init_from': str(path)})
+  config.handoff.precondition = checkpoint.load_config(path).diffusion.precondition
   config.model.unet.update(unet)
   return config
 

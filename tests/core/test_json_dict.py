@@ -6,6 +6,10 @@ from svdjax.core import json_dict
 from svdjax.core.errors import BadInput
 
 
+def test_a_tree_has_one_level_when_it_is_flat():
+  assert json_dict.flat({'a': {'b': 1, 'c': {'d': [2]}}, 'e': {}}) == {'a.b': 1, 'a.c.d': [2]}
+
+
 def test_an_object_is_read():
   assert json_dict.parse('{"a": [1]}', 'f') == {'a': [1]}
 

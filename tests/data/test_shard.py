@@ -103,6 +103,20 @@ def test_nothing_usable_is_refused(tmp_path):
     run(root, tmp_path / 'out')
 
 
+def test_a_folder_that_may_not_be_read_is_named(videos, monkeypatch):
+  """Its videos would be missing in silence."""
+  scan = os.scandir
+
+  def guarded(path):
+    if str(path).endswith('deep'):
+      raise PermissionError(13, 'Permission denied', str(path))
+    return scan(path)
+
+  monkeypatch.setattr(os, 'scandir', guarded)
+  with pytest.raises(BadInput, match='deep cannot be read .Permission denied.: change its'):
+    footage.find_videos(videos, videos / 'out')
+
+
 def test_long_videos_become_several_clips(tmp_path):
   export.write_mp4(tmp_path / 'in/long.mp4', moving(count=600), 60)  # x264: keyframe every 250
   run(tmp_path / 'in', tmp_path / 'out', '--max-seconds', '5')
@@ -191,7 +205,8 @@ def test_the_output_may_lie_inside_the_input(videos):
 
 
 @pytest.mark.parametrize('option, value', [
-    ('--test-fraction', '1'), ('--max-seconds', '0'), ('--num-shards', '0'), ('--workers', '-1')])
+    ('--test-fraction', '1'), ('--max-seconds', '0'), ('--max-seconds', 'inf'),
+    ('--max-seconds', 'nan'), ('--num-shards', '0'), ('--workers', '-1')])
 def test_numbers_out_of_range_are_refused(videos, tmp_path, option, value):
   with pytest.raises(BadInput, match=option):
     shard.parse_args(['--input', str(videos), '--output', str(tmp_path), option, value])

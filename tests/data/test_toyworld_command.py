@@ -78,6 +78,13 @@ def test_bad_arguments_are_refused_in_a_sentence(arguments, complaint, tmp_path)
   assert not (tmp_path / 'new').exists()
 
 
+def test_a_place_that_cannot_be_written_is_refused_before_clips_are_made(tmp_path, monkeypatch):
+  (tmp_path / 'file').touch()
+  monkeypatch.setattr(record, 'write_split', None)
+  with pytest.raises(BadInput, match='toy cannot be written'):
+    generate.main(['--output', str(tmp_path / 'file' / 'toy'), *SMALL])
+
+
 def test_kinds_are_read_in_one_order():
   assert list(generate.parse_kinds('camera:2,object').items()) == [('object', 1.0), ('camera', 2.0)]
 

@@ -111,6 +111,16 @@ def test_captions_are_drawn_by_their_shares(data, kind):
   assert [clips.clip(2, draw)['tokens'] for draw in range(3)] == [expected] * 3
 
 
+def test_footage_with_one_caption_shows_it_to_image_stages_too(data, tmp_path):
+  """data.shard knows no caption of a still; a stage of stills asks for no other."""
+  data.source = folder(tmp_path, {'captions': ['', 'a dog runs', 'a dog runs']},
+                       {'captions': ['', '', '']})
+  data.captions = (1., 0., 0.)
+  clips = pipeline.Clips(data, 'train', 0, lambda texts: texts)
+  assert [clips.clip(0, draw)['tokens'] for draw in range(3)] == ['a dog runs'] * 3
+  assert clips.clip(1, 0)['tokens'] == ''
+
+
 def test_damaged_and_short_records_are_passed_over_and_named(data, tmp_path):
   data.source = folder(tmp_path, {}, {'video': b'no video'}, {'frames': 2}, {})
   data.fps = (8.,)
