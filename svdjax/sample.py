@@ -19,7 +19,8 @@ from svdjax.request import check_conditions, inputs_of, is_orbit
 def arguments(argv=None):
   """The command line, parsed."""
   parser = argparse.ArgumentParser(
-      prog='python -m svdjax.sample', description='Samples videos from a checkpoint.')
+      prog='python -m svdjax.sample', description='Samples videos from a checkpoint.',
+      usage='%(prog)s --checkpoint DIR (--image FILE | --prompt TEXT) --out FILE.mp4 [OPTION …]')
   add = parser.add_argument
   add('--checkpoint', required=True, help='workdir of a trained stage, or converted checkpoint')
   add('--preset', choices=tuple(PRESETS),

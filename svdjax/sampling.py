@@ -36,8 +36,9 @@ def check(args):
     raise BadInput(f'--guidance takes one or two numbers, not {args.guidance}')
   wanted = 1 if args.guidance_schedule == 'constant' else 2
   if args.guidance and args.guidance_schedule and len(args.guidance) != wanted:
-    raise BadInput(f'--guidance-schedule {args.guidance_schedule} goes with {wanted} numbers of '
-                   f'--guidance, not {len(args.guidance)}: change one of them')
+    words = ('one number', 'two numbers')[wanted - 1]
+    raise BadInput(f'--guidance-schedule {args.guidance_schedule} goes with {words} of --guidance, '
+                   f'not {len(args.guidance)}: change one of them')
   if args.skip_layers and not args.skip_scale:
     raise BadInput('--skip-layers does nothing without --skip-scale: give both')
 

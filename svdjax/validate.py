@@ -175,11 +175,12 @@ def check_memory(config, parts, initial, frozen, mesh, batch=None):
   predicted = peak_of(jaxpr, share.of_values((initial.params, frozen), dict(mesh.shape)))
   if mesh.devices.flat[0].platform == 'cpu':  # devices of a host share its memory
     predicted *= len(mesh.local_devices)
-  size = largest_size(config.data)
+  size, network = largest_size(config.data), 'unet' if 'unet' in config.model else 'vae'
+  remedy = 'lower config.train.batch_size or config.data.frames, or raise config.train.accumulate'
+  if config.model.get(network, {}).get('remat') == 'none':
+    remedy += f', or set config.model.{network}.remat=full'
   require(predicted, f'a training step with batch_size {config.train.batch_size} and '
-          f'{size.frames} frames of {size.height}x{size.width}',
-          'lower config.train.batch_size or config.data.frames, raise config.train.accumulate, '
-          'or set config.model.unet.remat=full')
+          f'{size.frames} frames of {size.height}x{size.width}', remedy)
 
 
 def check_sampling_memory(config, specs, chosen, inputs):

@@ -133,10 +133,12 @@ def test_arguments_that_are_missing_or_not_understood(refused, toy):
 
 @pytest.mark.parametrize('source, message', [
     ('', 'config.data.source is not set: make toy data with `python -m data.toyworld'),
-    ('none', 'does not exist: make one with'), ('empty', 'holds no shards of split "train"')])
+    ('none', 'does not exist: make one with'), ('FILE', 'FILE is not a folder: make one with'),
+    ('empty', 'holds no shards of split "train"')])
 @pytest.mark.parametrize('name', ['autoencoder', 'clip'])
 def test_data_that_is_not_there(refused, tmp_path, name, source, message):
   (tmp_path / 'empty').mkdir()
+  (tmp_path / 'FILE').touch()
   source = tmp_path / source if source else ''
   assert message in refused(*stage(name, f'data.source={source}'))
 
@@ -177,7 +179,9 @@ def test_more_than_memory_holds_and_the_remedy(refused, toy, tmp_path, monkeypat
   with monkeypatch.context() as patch:  # before parameters, which may not fit either, are made
     patch.setattr(parts_lib.Parts, 'init', None)
     line = refused(*stage('clip', f'data.source={toy}'))
-  assert 'GiB are available: lower config.train.batch_size' in line
+  assert 'GiB are available: lower config.train.batch_size' in line and 'remat' not in line
+  line = refused(*stage('autoencoder', f'data.source={toy}'))
+  assert line.endswith('or set config.model.vae.remat=full')
   monkeypatch.setattr(validate, 'available_bytes', lambda: None)
   refused.forget()
   monkeypatch.setattr(sys, 'argv', ['main', *stage('clip', f'data.source={toy}',

@@ -172,8 +172,8 @@ def test_what_a_checkpoint_cannot_do(workdir_of, photographs, tmp_path, name, ar
     (['--fps', 'nan'], '--fps nan is not'),
     (['--guidance', 1, 2, 3], '--guidance takes one or two numbers'),
     (['--guidance', 'nan'], '--guidance takes one or two numbers'),
-    (['--guidance', 1, 2, '--guidance-schedule', 'constant'], 'constant goes with 1 numbers of'),
-    (['--guidance', 2, '--guidance-schedule', 'linear'], 'linear goes with 2 numbers of'),
+    (['--guidance', 1, 2, '--guidance-schedule', 'constant'], 'constant goes with one number of'),
+    (['--guidance', 2, '--guidance-schedule', 'linear'], 'linear goes with two numbers of'),
     (['--cond-aug', -1], '--cond-aug -1 is out of range'),
     (['--churn', 'nan'], '--churn nan is out of range'),
     (['--decode-chunk', -2], '--decode-chunk -2 is out of range')])

@@ -80,7 +80,8 @@ def shard_paths(directory, split):
   """
   directory = pathlib.Path(directory)
   if not directory.is_dir():
-    raise BadInput(f'data folder {directory} does not exist: make one with `python -m data.toyworld'
+    what = 'is not a folder' if directory.exists() else 'does not exist'
+    raise BadInput(f'data folder {directory} {what}: make one with `python -m data.toyworld'
                    f' --output {directory}` or `python -m data.shard --input VIDEOS --output '
                    f'{directory}`')
   paths = sorted(directory.glob(f'{NAME}-{split}.array_record-*-of-?????'))
