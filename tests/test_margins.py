@@ -1,12 +1,13 @@
 """Tasks against their trivial answers."""
 
 import dataclasses
+import types
 
 import numpy as np
 import pytest
 
-from svdjax import evaluate, margins
-from svdjax.metrics import truth
+from svdjax import margins, subject as subject_lib
+from svdjax.metrics import suite, truth
 
 
 @dataclasses.dataclass
@@ -17,9 +18,10 @@ class Subject:
   world: object
   answer: object
   seeds: int = 2
-  shown: tuple = ()
+  shown: object = None
   generator: object = None
-  samples = evaluate.Subject.samples
+  extractors: suite.Extractors = suite.Extractors()
+  samples, show_beside = subject_lib.Subject.samples, subject_lib.Subject.show_beside
 
   def held_out(self, kinds):
     return {'video': self.answer('truth', None)}, [{'caption': 'a clip'}] * 2
@@ -29,9 +31,9 @@ class Subject:
 
 
 def ramp(steps):
-  """Clips [2 t 4 4 3] whose brightness takes these values."""
+  """Clips [2 t 12 12 3] whose brightness takes these values."""
   frames = np.array(steps, np.uint8)[None, :, None, None, None]
-  return np.broadcast_to(frames, (2, len(steps), 4, 4, 3)).copy()
+  return np.broadcast_to(frames, (2, len(steps), 12, 12, 3)).copy()
 
 
 def test_blending_is_linear():
@@ -43,19 +45,34 @@ def test_interpolation_is_measured_between_the_given_frames(nano):
   clips = {'truth': ramp([0, 60, 100]), 'made': ramp([50, 59, 50])}
   subject = Subject(nano('interpolation'), {}, None, lambda name, _: clips[name])
   assert margins.of_task(subject.config) is margins.interpolation
-  figure, = margins.interpolation(subject)
+  figure, similar = margins.interpolation(subject)
   decibel = lambda error: 20 * np.log10(255 / error)
   assert figure.values == pytest.approx([decibel(1)] * 2)
   assert figure.baselines['linear blending'] == pytest.approx(decibel(10))
   assert figure.baselines['first frame repeated'] == pytest.approx(decibel(60))
-  assert subject.shown[2] == ['a clip'] * 2
+  assert similar.name == 'SSIM of frames between'
+  assert similar.values[0] > similar.baselines['linear blending'] > 0.9
+  np.testing.assert_array_equal(subject.shown.beside['linear blending'], ramp([0, 50, 100]))
+  assert subject.shown.captions == ['a clip'] * 2
+
+
+def test_networks_that_are_given_measure_the_same_frames(nano):
+  """The fake CLIP sees brightness alone: a vector that turns with it."""
+  clips = {'truth': ramp([0, 60, 100]), 'made': ramp([99, 60, 0])}
+  angle = lambda x: x.mean((1, 2, 3)) / 255
+  clip = types.SimpleNamespace(images=lambda x: np.stack([np.cos(angle(x)), np.sin(angle(x))], 1))
+  subject = Subject(nano('interpolation'), {}, None, lambda name, _: clips[name],
+                    extractors=suite.Extractors(clip=clip))
+  *_, figure = margins.interpolation(subject)
+  assert figure.name == 'CLIP-S of frames between' and figure.values[0] == pytest.approx(1)
+  assert figure.baselines['linear blending'] == pytest.approx(np.cos(10 / 255), abs=1e-6)
 
 
 def test_views_are_compared_with_the_copied_one(nano):
   clips = {'truth': ramp([10, 20, 20]), 'made': ramp([0, 21, 19])}
   subject = Subject(nano('multiview'), {}, None, lambda name, _: clips[name])
   assert margins.of_task(subject.config) is margins.multiview
-  figure, = margins.multiview(subject)
+  figure, _ = margins.multiview(subject)
   assert figure.values[0] == pytest.approx(20 * np.log10(255))
   assert figure.baselines == {'view copied': pytest.approx(20 * np.log10(25.5))}
 
@@ -76,9 +93,15 @@ def test_a_camera_lora_is_compared_with_itself_without_factors(nano, tmp_path):
   params = {'lora/a': np.ones(2), 'unet/a': np.ones(2)}
   subject = Subject(config, params, truth.load_world(tmp_path), answer)
   assert margins.of_task(config) is margins.camera
-  figure, = margins.camera(subject)
-  assert figure.values == [1., 1.] and figure.baselines == {'no LoRA': 0., 'true clips': 1.}
+  figures = margins.camera(subject)
+  assert [f.name for f in figures] == [f'camera left or right, {how}' for how in (
+      'by global motion', 'by the ground')]
+  for figure in figures:
+    assert figure.values == [1., 1.] and figure.baselines == {'no LoRA': 0., 'true clips': 1.}
   assert subject.params['lora/a'].all()
+  np.testing.assert_array_equal(subject.shown.beside['without LoRA'], still)
+  subject.world = None  # real footage, whose ground nobody knows
+  assert [f.name for f in margins.camera(subject)] == ['camera left or right, by global motion']
 
 
 def test_other_tasks_are_measured_elsewhere(nano):
