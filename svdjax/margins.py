@@ -11,6 +11,7 @@ import numpy as np
 from svdjax.metrics import global_motion, pose, quality
 from svdjax.metrics.camera import read_camera
 from svdjax.metrics.figure import Figure
+from svdjax.metrics.overlap import object_overlap
 
 
 def blend(video):
@@ -59,8 +60,19 @@ def interpolation(subject):
   video, made = batch['video'], subject.samples(batch, truths)
   mixed = blend(video)
   subject.show_beside('linear blending', mixed)
-  return fidelity(subject, made, video, slice(1, -1), {
-      'linear blending': mixed, 'first frame repeated': copied(video)}, 'frames between')
+  trivial = {'linear blending': mixed, 'first frame repeated': copied(video)}
+  return (fidelity(subject, made, video, slice(1, -1), trivial, 'frames between')
+          + places(subject.world, made, video, trivial))
+
+
+def places(world, made, video, trivial):
+  """How far objects between two frames are where they truly are, of generated clips alone."""
+  if not world:
+    return []
+  score = lambda clips: float(np.nanmean(
+      [object_overlap(m[1:-1], t[1:-1], world) for m, t in zip(clips, video)]))
+  return [Figure('object where it truly is', [score(m) for m in made],
+                 {n: score(x) for n, x in trivial.items()}, 'overlap')]
 
 
 def multiview(subject):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from svdjax import margins, subject as subject_lib
-from svdjax.metrics import suite, truth
+from svdjax.metrics import segment, suite
 
 
 @dataclasses.dataclass
@@ -56,6 +56,16 @@ def test_interpolation_is_measured_between_the_given_frames(nano):
   assert subject.shown.captions == ['a clip'] * 2
 
 
+def test_an_object_between_two_frames_is_looked_for_where_it_is(nano, drawn, toy_world):
+  """Blending shows an object that moves at both ends, and nowhere between."""
+  film = drawn('object', 'none', travel=0.4, start=(0.7, 0.5), spin=0.)
+  subject = Subject(nano('interpolation'), {}, toy_world, lambda name, _: np.stack([film] * 2))
+  *_, figure = margins.interpolation(subject)
+  assert figure.name == 'object where it truly is' and figure.values == pytest.approx([1., 1.])
+  assert figure.baselines['linear blending'] < 0.6
+  assert figure.baselines['first frame repeated'] < 0.6
+
+
 def test_networks_that_are_given_measure_the_same_frames(nano):
   """The fake CLIP sees brightness alone: a vector that turns with it."""
   clips = {'truth': ramp([0, 60, 100]), 'made': ramp([99, 60, 0])}
@@ -77,21 +87,36 @@ def test_views_are_compared_with_the_copied_one(nano):
   assert figure.baselines == {'view copied': pytest.approx(20 * np.log10(25.5))}
 
 
-def test_a_camera_lora_is_compared_with_itself_without_factors(nano, tmp_path):
-  from data.toyworld import render, scene, world
-  import json
-  (tmp_path / 'world.json').write_text(json.dumps(world.describe()))
-  drawn = lambda kind, move: next(
-      s for s in (scene.sample(0, 'train', i, {kind: 1.}) for i in range(200)) if s.move == move)
-  film = lambda s: np.stack([render.render(s, 48, 64, 6)] * 2)
-  moving, still = film(drawn('camera', 'left')), film(drawn('pointer', 'none'))
+@pytest.fixture
+def toy_world():
+  """What a reader of generated clips knows."""
+  from data.toyworld import world
+  return segment.make_world(world.describe())
+
+
+@pytest.fixture
+def drawn():
+  """drawn(kind, move of the camera, **changes) -> a clip of the toy world, uint8 [6 48 64 3]."""
+  from data.toyworld import render, scene
+
+  def draw(kind, move, **changes):
+    scenes = (scene.sample(0, 'train', i, {kind: 1.}) for i in range(200))
+    found = next(s for s in scenes if s.move == move and (kind == 'camera' or s.direction == 'left'))
+    return render.render(dataclasses.replace(found, **changes), 48, 64, 6)
+
+  return draw
+
+
+def test_a_camera_lora_is_compared_with_itself_without_factors(nano, drawn, toy_world):
+  film = lambda *scene: np.stack([drawn(*scene)] * 2)
+  moving, still = film('camera', 'left'), film('pointer', 'none')
 
   def answer(name, params):
     return still if params is not None and (params['lora/a'] == 0).all() else moving
 
   config = nano('camera_lora,horizontal')
   params = {'lora/a': np.ones(2), 'unet/a': np.ones(2)}
-  subject = Subject(config, params, truth.load_world(tmp_path), answer)
+  subject = Subject(config, params, toy_world, answer)
   assert margins.of_task(config) is margins.camera
   figures = margins.camera(subject)
   assert [f.name for f in figures] == [f'camera left or right, {how}' for how in (
