@@ -60,6 +60,7 @@ def test_each_real_clip_gets_one_and_a_stopped_run_goes_on(
 
 def test_orbits_are_made_of_folders_of_views(workdir_of, tmp_path):
   """As for Google Scanned Objects: the first view is given, and the elevation of them all."""
+  (tmp_path / 'real' / 'cup').mkdir(parents=True)
   for i in range(3):
     pixels = np.full((16, 16, 3), 80 * i, np.uint8)
     export.write_png(tmp_path / 'real' / 'cup' / f'{i:03d}.png', pixels)
