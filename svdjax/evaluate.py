@@ -142,8 +142,12 @@ def load(args):
     BadInput: it cannot be measured, or --against is no autoencoder beside another.
   """
   from svdjax import features, subject
+  from svdjax.metrics import i3d
   found, step = subject.load(args.checkpoint, args.data, seeds=args.seeds, clips=args.clips,
                              extractors=features.load(args))
+  if args.i3d and found.config.data.frames < i3d.LEAST_FRAMES:
+    raise BadInput(f'--i3d needs clips of at least {i3d.LEAST_FRAMES} frames and {args.checkpoint} '
+                   f'makes {found.config.data.frames}: drop it')
   if found.config.task == 'denoising':
     found.chosen = sampling.settings_of(args, found.config)
   if args.against:

@@ -6,9 +6,10 @@ import re
 import numpy as np
 import pytest
 
-from svdjax import evaluate
+from svdjax import evaluate, features
 from svdjax.core.errors import BadInput
 from svdjax.inputs import export
+from svdjax.metrics import suite
 
 pytestmark = pytest.mark.usefixtures('compiled')
 
@@ -49,7 +50,7 @@ def test_every_figure_has_its_seeds_and_what_is_trivial(
 
 def test_a_model_of_videos_is_measured_beside_the_true_clips(workdir_of, toy, tmp_path):
   page = tmp_path / 'page.html'
-  got = report(workdir_of('i2v_14f,base'), toy, tmp_path, '--seeds', '1', '--clip',
+  got = report(workdir_of('i2v_14f,base'), toy, tmp_path, '--seeds', '2', '--clip',
                str(workdir_of('clip')), '--page', str(page), '--strip', str(tmp_path / 'x.png'))
   figures = {f['name']: f for f in got['figures']}
   for name in ('motion magnitude', 'flicker (warp error)', 'frame consistency (CLIP)', 'CLIPSIM'):
@@ -59,6 +60,8 @@ def test_a_model_of_videos_is_measured_beside_the_true_clips(workdir_of, toy, tm
   assert told['frames'] == 3 and told['resolution'] == '16x24'
   assert len(told['extractors']['CLIP']['sha256']) == 64
   assert 'data:image/png;base64,' in page.read_text() and (tmp_path / 'x.png').is_file()
+  first = figures['first-frame PSNR']
+  assert f'{first["mean"]:.4g} ± {first["spread"]:.4g} dB' in page.read_text()
 
 
 @pytest.fixture(scope='module')
@@ -126,6 +129,13 @@ def test_what_cannot_be_evaluated(workdir_of, toy, tmp_path, name, arguments, me
   with pytest.raises(BadInput, match=message.replace('FOLDER', str(tmp_path))):
     evaluate.main(['--checkpoint', str(workdir_of(name)), '--data', str(toy), '--clips', '2',
                    *arguments])
+
+
+def test_clips_too_short_for_i3d_are_refused_before_any_is_made(
+    workdir_of, toy, tmp_path, monkeypatch):
+  monkeypatch.setattr(features, 'load', lambda args: suite.Extractors(i3d=args.i3d))
+  with pytest.raises(BadInput, match='--i3d needs clips of at least 9 frames and .* makes 3'):
+    report(workdir_of('i2v_14f,base'), toy, tmp_path, '--i3d', 'weights.safetensors')
 
 
 def test_a_checkpoint_that_is_none(toy, tmp_path):
