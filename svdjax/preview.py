@@ -9,7 +9,7 @@ import numpy as np
 from svdjax import generate
 from svdjax.core import distributed, mesh
 from svdjax.core.rng import key_of
-from svdjax.inputs import export, pipeline, record
+from svdjax.inputs import export, pipeline
 from svdjax.core.errors import BadInput
 from svdjax.metrics import quality, suite
 from svdjax.metrics.figure import finite
@@ -24,16 +24,14 @@ def wanted(config):
 
 
 def held_out(config, tokenizer):
-  """A batch of the first clips of the test split (of the training split if there is none)."""
-  try:
-    record.shard_paths(config.data.source, 'test')
-    split = 'test'
-  except BadInput:
-    split = 'train'
+  """A batch of the first clips of the test split (of the training split if it has none of use)."""
   data = config.data.copy_and_resolve_references()
   with data.unlocked():
     data.buckets = ()
-  clips = pipeline.Clips(data, split, config.seed, tokenizer)
+  try:
+    clips = pipeline.Clips(data, 'test', config.seed, tokenizer)
+  except BadInput:
+    clips = pipeline.Clips(data, 'train', config.seed, tokenizer)
   return pipeline.eval_batch(clips, config.sample.clips)
 
 
