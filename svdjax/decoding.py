@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from svdjax import preview, subject as subject_lib
+from svdjax import subject as subject_lib
 from svdjax.metrics import flicker, quality, truth
 from svdjax.metrics.figure import Figure
 
@@ -12,8 +12,8 @@ def autoencoder(subject):
   of its latents can reach. The figures of `subject.other` stand beside, on the same clips."""
   batch, truths = subject.held_out(('object', 'pointer'))
   video, mean = batch['video'], subject.mean_clip(batch['video'])
-  made = reconstructed(subject, batch)
-  beside = {n: reconstructed(o, batch) for n, o in filter(None, [subject.other])}
+  made = subject.autoencoded(video)
+  beside = {n: other.autoencoded(video) for n, other in filter(None, [subject.other])}
   figures = [Figure('reconstruction PSNR', [quality.psnr(made, video).mean()],
                     {'mean video': quality.psnr(mean, video).mean()}
                     | {n: quality.psnr(x, video).mean() for n, x in beside.items()}, 'dB')]
@@ -26,11 +26,6 @@ def autoencoder(subject):
     subject.shown = subject_lib.Shown(video, made, [t['caption'] for t in truths], beside)
     figures += steadiness(made, video, beside)
   return figures
-
-
-def reconstructed(subject, batch):
-  """A batch through an autoencoder: uint8 [b t h w 3]."""
-  return np.asarray(preview.clips_of(subject.config, subject.parts, subject.params, batch, None))
 
 
 def steadiness(made, video, beside):

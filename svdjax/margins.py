@@ -55,12 +55,17 @@ def fidelity(subject, made, video, inner, trivial, which):
 
 
 def interpolation(subject):
-  """How near the frames between two given ones are to the true ones."""
+  """How near the frames between two given ones are to the true ones.
+
+  The autoencoder bounds what a model of its latents reaches, and not what blending reaches.
+  """
   batch, truths = subject.held_out(())
   video, made = batch['video'], subject.samples(batch, truths)
   mixed = blend(video)
   subject.show_beside('linear blending', mixed)
-  trivial = {'linear blending': mixed, 'first frame repeated': copied(video)}
+  trivial = {'linear blending': mixed, 'first frame repeated': copied(video),
+             'blending, autoencoded': subject.autoencoded(mixed),
+             'truth, autoencoded': subject.autoencoded(video)}
   return (fidelity(subject, made, video, slice(1, -1), trivial, 'frames between')
           + places(subject.world, made, video, trivial))
 
@@ -79,8 +84,8 @@ def multiview(subject):
   """How near the views that are not given are to the true ones."""
   batch, truths = subject.held_out(())
   video, made = batch['video'], subject.samples(batch, truths)
-  figures = fidelity(subject, made, video, slice(1, None), {'view copied': copied(video)},
-                     'other views')
+  trivial = {'view copied': copied(video), 'truth, autoencoded': subject.autoencoded(video)}
+  figures = fidelity(subject, made, video, slice(1, None), trivial, 'other views')
   return figures + azimuths(subject.world, made, video, truths)
 
 

@@ -58,14 +58,19 @@ def clips_of(config, parts, params, batch, tokenizer):
     generator = generate.build(config, parts, generate.settings(config))
     return generate.run(generator, params, inputs_of(batch, tokenizer),
                         key_of(config.seed, 'preview'))
+  return reconstruct(parts, params, batch['video'])
+
+
+def reconstruct(parts, params, video):
+  """Clips uint8 [b t h w 3] through the autoencoder, from the means of its posteriors."""
   apply = parts.networks['vae'].apply
 
   @jax.jit
-  def reconstruct(params, video):
+  def through(params, video):
     mean, _ = vae.encode(apply, part(params, 'vae'), latents.to_float(video))
     return latents.to_uint8(vae.decode(apply, part(params, 'vae'), mean))
 
-  return reconstruct(params, batch['video'])
+  return through(params, video)
 
 
 def write(config, parts, params, log, step, workdir, tokenizer):

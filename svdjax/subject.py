@@ -106,6 +106,10 @@ class Subject:
     mean = np.mean([source.clip(i, 0)['video'] for i in range(min(64, len(source)))], axis=0)
     return np.broadcast_to(np.round(mean).astype(np.uint8), like.shape)
 
+  def autoencoded(self, video):
+    """Clips uint8 [b t h w 3] through the autoencoder: of true ones, the most to be reached."""
+    return np.asarray(preview.reconstruct(self.parts, self.params, video))
+
   def show_beside(self, name, clips):
     """Adds a trivial answer to what is shown, like the true clips."""
     self.shown = self.shown._replace(beside=self.shown.beside | {name: clips})

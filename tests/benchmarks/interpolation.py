@@ -4,20 +4,19 @@
         [--height H --width W] [--lpips FILE] [--clip CHECKPOINT] [--strip FILE.png]
 
 Frames 0, 2, 4, … are given, and the middle ones of those made between them are compared with 1, 3,
-5, …. Rows: the model, linear blending, blending of latents decoded, and the true frames through the
-autoencoder, which no model of its latents surpasses. LPIPS and CLIP-S need their networks.
+5, …. Beside the model stand linear blending, the same through the autoencoder, and the true frames
+through it, which no model of its latents surpasses. LPIPS and CLIP-S need their networks.
 """
 
 import argparse
 
-import jax
 import numpy as np
 
-from svdjax import checkpoint, features, generate, interpolate
+from svdjax import checkpoint, features, generate, interpolate, preview
 from svdjax.core import rng
 from svdjax.inputs import export
 from svdjax.metrics import suite
-from svdjax.tasks import latents, parts as parts_lib
+from svdjax.tasks import parts as parts_lib
 
 
 def made_between(config, parts, params, footage, chosen):
@@ -28,15 +27,6 @@ def made_between(config, parts, params, footage, chosen):
             'motion': np.full(1, interpolate.bucket(footage), np.float32)}
   clip = interpolate.run(generator, params, inputs, footage, rng.key_of(0, 'benchmark'))
   return clip[(chosen.frames - 1) // 2::chosen.frames - 1]
-
-
-def decoded_answers(parts, params, given, hidden):
-  """(blended latents decoded, `hidden` through the autoencoder), uint8 [n h w 3] each."""
-  encode = jax.jit(lambda x: latents.encode_mean(parts, params, latents.to_float(x)[:, None]))
-  scale = parts.configs['vae']['scale']
-  decode = jax.jit(lambda z: latents.to_uint8(latents.decode(parts, params, scale * z))[:, 0])
-  z = encode(given)
-  return np.asarray(decode((z[:-1] + z[1:]) / 2)), np.asarray(decode(encode(hidden)))
 
 
 def main():
@@ -59,9 +49,9 @@ def main():
   given, hidden = frames[::2], frames[1::2]
   halved = interpolate.Footage(given, footage.fps / 2)
   blended = np.round((given[:-1].astype(np.float32) + given[1:]) / 2).astype(np.uint8)
-  mixed, best = decoded_answers(parts, params, given, hidden)
+  through = lambda x: np.asarray(preview.reconstruct(parts, params, x[:, None]))[:, 0]
   rows = {'model': made_between(config, parts, params, halved, chosen), 'linear blending': blended,
-          'blended latents': mixed, 'true frames, autoencoded': best}
+          'blending, autoencoded': through(blended), 'truth, autoencoded': through(hidden)}
   measures = {n: suite.of_pairs(x[:, None], hidden[:, None], extractors) for n, x in rows.items()}
   names = [n for n in ('psnr', 'ssim', 'lpips', 'clip_s') if n in measures['model']]
   print(f'{len(hidden)} frames of {chosen.height}x{chosen.width} from {args.video}')
