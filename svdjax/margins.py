@@ -86,17 +86,17 @@ def multiview(subject):
   video, made = batch['video'], subject.samples(batch, truths)
   trivial = {'view copied': copied(video), 'truth, autoencoded': subject.autoencoded(video)}
   figures = fidelity(subject, made, video, slice(1, None), trivial, 'other views')
-  return figures + azimuths(subject.world, made, video, truths)
+  return figures + azimuths(subject.world, made, video, truths, trivial)
 
 
-def azimuths(world, made, video, truths):
+def azimuths(world, made, video, truths, trivial):
   """The azimuth error of turntables whose solids the world tells, or nothing."""
   known = world and ['second_color' in t and t['shape'] in world.solids for t in truths]
   if not known or not all(known):
     return []
   errors = lambda clips: float(np.nanmean(pose.azimuth_errors(clips, video, truths, world)))
-  return [Figure('azimuth error', [errors(m) for m in made], {
-      'view copied': errors(copied(video)), 'chance': 90.}, 'degrees')]
+  return [Figure('azimuth error', [errors(m) for m in made],
+                 {n: errors(x) for n, x in trivial.items()} | {'chance': 90.}, 'degrees')]
 
 
 def camera(subject):

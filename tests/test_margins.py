@@ -135,5 +135,17 @@ def test_a_camera_lora_is_compared_with_itself_without_factors(nano, drawn, toy_
   assert [f.name for f in margins.camera(subject)] == ['camera left or right, by global motion']
 
 
+def test_the_azimuth_of_a_turntable_is_compared_with_standing_still():
+  from data.toyworld import clip, render, scene, turntable, world
+  known = segment.make_world(world.describe() | {'models': turntable.models()})
+  drawn = scene.sample(0, 'test', 0, {'turntable': 1})
+  video, truths = render.render(drawn, 64, 64, 8)[None], [clip.truth(drawn, 8, 8)]
+  measured = lambda world: margins.azimuths(
+      world, [video], video, truths, {'view copied': margins.copied(video)})
+  figure, = measured(known)
+  assert figure.values == [0.] and figure.baselines['view copied'] > 60
+  assert not measured(None)
+
+
 def test_other_tasks_are_measured_elsewhere(nano):
   assert margins.of_task(nano('i2v_14f')) is None and margins.of_task(nano('t2v_hq')) is None
