@@ -9,6 +9,7 @@ import ml_collections
 from experiments import sizes
 
 SCALES = ('full', 'small', 'tiny')
+WORKDIR = '{runs}/{arm}_{seed}'  # of an arm of an ablation, see `arm`
 
 
 def parse(arg, variants=('',)):
@@ -124,15 +125,19 @@ def arm(config, init, data, fields=(), seconds=120):
     fields: further 'FIELD=VALUE' of the config.
     seconds: about what training takes on two cores at tiny.
   """
-  workdir = '{runs}/{arm}_{seed}'
   sources = ','.join(f'{{prior}}/{name}' for name in init)
   options = ' '.join(f'--config.{field}' for field in fields)
   return (
-      ('train', seconds, f'-m svdjax.main --config {config} --workdir {workdir} '
+      ('train', seconds, f'-m svdjax.main --config {config} --workdir {WORKDIR} '
        f'--config.data.source={data} --config.init_from={sources} --config.seed={{seed}} '
        f'{options}'.rstrip()),
-      ('measure', 50, f'-m svdjax.evaluate --checkpoint {workdir} --data {data} --clips 32 --out '
-       f'{{out}} --strip {workdir}.png'))
+      measured(data))
+
+
+def measured(data, workdir=WORKDIR, options=''):
+  """The step of `arm` that measures a workdir, with options of svdjax.evaluate."""
+  return ('measure', 50, f'-m svdjax.evaluate --checkpoint {workdir} --data {data} --clips 32 '
+          f'--out {{out}} --strip {WORKDIR}.png {options}'.rstrip())
 
 
 def miniature(arg):

@@ -14,8 +14,9 @@
 
 SVD section 4.5 and appendix D: 12k iterations at 576×576, batch 16, lr 1e-5, from image-to-video
 with 25 frames (`posed`), and for comparison from the image model (`image`) and from nothing
-(`scratch`); the elevation joins the vector conditioning. `unposed` is the model of casual footage (MVImgNet),
-which knows no pose. Noise levels, moving average and guidance are not given: image-to-video's.
+(`scratch`); the elevation joins the vector conditioning. `unposed` is the model of casual footage
+(MVImgNet), which knows no pose and whose portraits are turned to landscape. Noise levels, moving
+average and guidance are not given: image-to-video's, but for the guidance of orbits, SV3D's.
 """
 
 from experiments import base, i2v_14f, sizes, video_pretrain
@@ -26,10 +27,12 @@ FRAMES = {'full': 21, 'small': 21, 'tiny': 7}
 def get_config(arg='full'):
   scale, variant = base.parse(arg, ('posed', 'unposed', 'image', 'scratch'))
   c = i2v_14f.image_to_video(scale, 'high', FRAMES[scale])
-  c.data.height, c.data.width = sizes.RESOLUTIONS[scale]['square']
+  if variant != 'unposed' or scale != 'full':  # toy turntables are square, footage is landscape
+    c.data.height, c.data.width = sizes.RESOLUTIONS[scale]['square']
   # Views have no frame rate and no motion: all are told the released defaults, 7 and 127.
   c.data.fps, c.data.views = (7.,), 'footage' if variant == 'unposed' else 'orbit'
   if variant != 'unposed':
+    c.sample.guidance = 'triangle'
     c.conditioning.scalars = (*c.conditioning.scalars, 'elevation')
     c.model.unet.vector_dim = sizes.UNET[scale]['vector_dim'] * 4 // 3
   widened = ('unet/add_embedding/linear_1/kernel',)  # by the elevation
@@ -42,5 +45,4 @@ def get_config(arg='full'):
   c.train.steps = {'full': 12_000, 'small': 2_000, 'tiny': 150}[scale]
   c.train.batch_size = {'full': 16, 'small': 16, 'tiny': 8}[scale]
   c.optim.lr = {'full': 1e-5, 'small': 2e-4, 'tiny': 1e-3}[scale]
-  c.sample.guidance = 'triangle'  # closed orbits: SV3D's
   return c

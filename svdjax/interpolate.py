@@ -6,6 +6,7 @@ from einops import rearrange
 import numpy as np
 
 from svdjax import generate
+from svdjax.core import memory
 from svdjax.core.errors import BadInput
 from svdjax.core.rng import fold_name
 from svdjax.inputs import motion, video
@@ -21,20 +22,34 @@ class Footage(NamedTuple):
   fps: float
 
 
-def read(path, height, width):
-  """All frames of a video, scaled and cropped to a size.
+def read(path, height, width, frames):
+  """All frames of a video, scaled and cropped to a size, for a model of clips of `frames` frames.
 
   Raises:
-    BadInput: not a video, or of fewer than two frames.
+    BadInput: not a video, of fewer than two frames, or with more than memory holds after
+      interpolation.
   """
   info = video.probe(path)
   if info.num_frames < 2:
     raise BadInput(f'--interpolate {path} has a single frame: frames are made between two, so give '
                    'a longer clip')
+  needed, free = 2 * info.num_frames * (frames - 1) * height * width * 3, memory.free_bytes()
+  if free and needed > free:
+    raise BadInput(f'--interpolate {path} has {info.num_frames} frames, which become '
+                   f'{needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free: cut it into '
+                   'shorter clips')
   numbers = np.arange(info.num_frames)
   pieces = [video.resize_crop(video.decode(path, numbers[i:i + _READ]), height, width)
             for i in range(0, len(numbers), _READ)]
   return Footage(np.concatenate(pieces), info.fps)
+
+
+def told_rate(config, rate):
+  """What a model is told of frames a second (minus one, [b]): none beyond those it was trained on.
+
+  A clip of 25 frames a second becomes one of 100, and no clip of training was.
+  """
+  return np.clip(rate, np.float32(min(config.data.fps) - 1), np.float32(max(config.data.fps) - 1))
 
 
 def rate(footage, frames):

@@ -8,9 +8,10 @@ import dataclasses
 
 import numpy as np
 
-from svdjax.metrics import pose, quality
+from svdjax.metrics import global_motion, pose, quality
 from svdjax.metrics.camera import read_camera
 from svdjax.metrics.figure import Figure
+from svdjax.metrics.overlap import object_overlap
 
 
 def blend(video):
@@ -30,51 +31,97 @@ def psnr(made, video, inner):
   return quality.psnr(made[:, inner], video[:, inner]).mean()
 
 
+def fidelity(subject, made, video, inner, trivial, which):
+  """PSNR, SSIM and, with their networks, LPIPS and CLIP-S of some frames, beside trivial answers.
+
+  Args:
+    subject: whose extractors are used.
+    made: the model's clips of each seed, uint8 [b t h w 3].
+    video: the true ones.
+    inner: slice of the frames that count.
+    trivial: {name: clips like the true ones}.
+    which: these frames, in words.
+
+  Returns:
+    [Figure].
+  """
+  from svdjax.metrics import suite
+  measure = lambda clips: suite.of_pairs(clips[:, inner], video[:, inner], subject.extractors)
+  own, beside = [measure(m) for m in made], {n: measure(x) for n, x in trivial.items()}
+  return [Figure(f'{label} of {which}', [m[name].mean() for m in own],
+                 {n: m[name].mean() for n, m in beside.items()}, 'dB' if name == 'psnr' else '')
+          for name, label in (('psnr', 'PSNR'), ('ssim', 'SSIM'), ('lpips', 'LPIPS'),
+                              ('clip_s', 'CLIP-S')) if name in own[0]]
+
+
 def interpolation(subject):
-  """PSNR of the frames between two given ones."""
+  """How near the frames between two given ones are to the true ones.
+
+  The autoencoder bounds what a model of its latents reaches, and not what blending reaches.
+  """
   batch, truths = subject.held_out(())
-  video, inner = batch['video'], slice(1, -1)
-  return [Figure('PSNR of frames between', [psnr(m, video, inner)
-                                            for m in subject.samples(batch, truths)], {
-      'linear blending': psnr(blend(video), video, inner),
-      'first frame repeated': psnr(copied(video), video, inner)}, 'dB')]
+  video, made = batch['video'], subject.samples(batch, truths)
+  mixed = blend(video)
+  subject.show_beside('linear blending', mixed)
+  trivial = {'linear blending': mixed, 'first frame repeated': copied(video),
+             'blending, autoencoded': subject.autoencoded(mixed),
+             'truth, autoencoded': subject.autoencoded(video)}
+  return (fidelity(subject, made, video, slice(1, -1), trivial, 'frames between')
+          + places(subject.world, made, video, trivial))
+
+
+def places(world, made, video, trivial):
+  """How far objects between two frames are where they truly are, of generated clips alone."""
+  if not world:
+    return []
+  score = lambda clips: float(np.nanmean(
+      [object_overlap(m[1:-1], t[1:-1], world) for m, t in zip(clips, video)]))
+  return [Figure('object where it truly is', [score(m) for m in made],
+                 {n: score(x) for n, x in trivial.items()}, 'overlap')]
 
 
 def multiview(subject):
-  """PSNR of the views that are not given."""
+  """How near the views that are not given are to the true ones."""
   batch, truths = subject.held_out(())
-  video, inner, made = batch['video'], slice(1, None), subject.samples(batch, truths)
-  return [Figure('PSNR of other views', [psnr(m, video, inner) for m in made], {
-      'view copied': psnr(copied(video), video, inner)}, 'dB'),
-          *azimuths(subject.world, made, video, truths)]
+  video, made = batch['video'], subject.samples(batch, truths)
+  trivial = {'view copied': copied(video), 'truth, autoencoded': subject.autoencoded(video)}
+  figures = fidelity(subject, made, video, slice(1, None), trivial, 'other views')
+  return figures + azimuths(subject.world, made, video, truths, trivial)
 
 
-def azimuths(world, made, video, truths):
+def azimuths(world, made, video, truths, trivial):
   """The azimuth error of turntables whose solids the world tells, or nothing."""
-  known = ['second_color' in t and t['shape'] in world.solids for t in truths]
+  known = world and ['second_color' in t and t['shape'] in world.solids for t in truths]
   if not known or not all(known):
     return []
   errors = lambda clips: float(np.nanmean(pose.azimuth_errors(clips, video, truths, world)))
-  return [Figure('azimuth error', [errors(m) for m in made], {
-      'view copied': errors(copied(video)), 'chance': 90.}, 'degrees')]
+  return [Figure('azimuth error', [errors(m) for m in made],
+                 {n: errors(x) for n, x in trivial.items()} | {'chance': 90.}, 'degrees')]
 
 
 def camera(subject):
   """Share of clips whose camera is seen to move as the LoRA's training clips do.
 
-  The factors of the model it is compared with are zero.
+  The factors of the model it is compared with are zero. The move is read from the motion that most
+  of the picture shares and, of generated clips, from that of the ground alone.
   """
   batch, truths = subject.held_out(())
-  moves = subject.config.data.camera
-  share = lambda videos: float(np.mean(
-      [read_camera(v, subject.world).move in moves for v in videos]))
-  adapted = [share(m) for m in subject.samples(batch, truths)]
-  plain = dataclasses.replace(subject, shown=(), params={
+  moves, video = subject.config.data.camera, batch['video']
+  adapted = subject.samples(batch, truths)
+  plain = dataclasses.replace(subject, shown=None, params={
       n: 0 * x if n.startswith('lora/') else x for n, x in subject.params.items()})
   plain.generator = subject.generator
-  without = [share(m) for m in plain.samples(batch, truths)]
-  return [Figure(f'camera {" or ".join(moves)}', adapted, {
-      'no LoRA': float(np.mean(without)), 'true clips': share(batch['video'])})]
+  without = plain.samples(batch, truths)
+  subject.show_beside('without LoRA', without[0])
+  readers = {'by global motion': lambda v: global_motion.measure(v).move.replace('static', 'none')}
+  if subject.world:
+    readers['by the ground'] = lambda v: read_camera(v, subject.world).move
+  figures = []
+  for how, read in readers.items():
+    share = lambda clips: float(np.mean([read(v) in moves for v in clips]))
+    figures.append(Figure(f'camera {" or ".join(moves)}, {how}', [share(m) for m in adapted], {
+        'no LoRA': float(np.mean([share(m) for m in without])), 'true clips': share(video)}))
+  return figures
 
 
 def of_task(config):

@@ -1,5 +1,7 @@
 """Sample videos while training: fixed clips of the held-out split, beside their ground truth."""
 
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,8 +9,10 @@ import numpy as np
 from svdjax import generate
 from svdjax.core import distributed, mesh
 from svdjax.core.rng import key_of
-from svdjax.inputs import export, pipeline, record
+from svdjax.inputs import export, pipeline
 from svdjax.core.errors import BadInput
+from svdjax.metrics import quality, suite
+from svdjax.metrics.figure import finite
 from svdjax.models import vae
 from svdjax.core.params import part
 from svdjax.tasks import latents
@@ -20,16 +24,14 @@ def wanted(config):
 
 
 def held_out(config, tokenizer):
-  """A batch of the first clips of the test split (of the training split if there is none)."""
-  try:
-    record.shard_paths(config.data.source, 'test')
-    split = 'test'
-  except BadInput:
-    split = 'train'
+  """A batch of the first clips of the test split (of the training split if it has none of use)."""
   data = config.data.copy_and_resolve_references()
   with data.unlocked():
     data.buckets = ()
-  clips = pipeline.Clips(data, split, config.seed, tokenizer)
+  try:
+    clips = pipeline.Clips(data, 'test', config.seed, tokenizer)
+  except BadInput:
+    clips = pipeline.Clips(data, 'train', config.seed, tokenizer)
   return pipeline.eval_batch(clips, config.sample.clips)
 
 
@@ -56,18 +58,26 @@ def clips_of(config, parts, params, batch, tokenizer):
     generator = generate.build(config, parts, generate.settings(config))
     return generate.run(generator, params, inputs_of(config, batch, tokenizer),
                         key_of(config.seed, 'preview'))
+  return reconstruct(parts, params, batch['video'])
+
+
+def reconstruct(parts, params, video):
+  """Clips uint8 [b t h w 3] through the autoencoder, from the means of its posteriors."""
   apply = parts.networks['vae'].apply
 
   @jax.jit
-  def reconstruct(params, video):
+  def through(params, video):
     mean, _ = vae.encode(apply, part(params, 'vae'), latents.to_float(video))
     return latents.to_uint8(vae.decode(apply, part(params, 'vae'), mean))
 
-  return reconstruct(params, batch['video'])
+  return through(params, video)
 
 
 def write(config, parts, params, log, step, workdir, tokenizer):
-  """Writes samples to the log and a film strip, ground truth above, to workdir/samples."""
+  """Writes samples and what is measured of them to the log and to workdir/samples.
+
+  There is a film strip, ground truth above, and of clips a JSON file with the figures.
+  """
   if not wanted(config):
     return
   batch = held_out(config, tokenizer)
@@ -83,3 +93,23 @@ def write(config, parts, params, log, step, workdir, tokenizer):
   folder = workdir / 'samples'
   folder.mkdir(exist_ok=True)
   export.write_png(folder / f'{step:08d}.png', export.film_strip(rows, labels))
+  if made.shape[1] > 1:
+    figures = measures(config, made, batch)
+    log.write_figures(step, {f'samples/{f.name}': f.values[0] for f in figures})
+    report = {'step': step, 'clips': len(made), 'figures': [f.row() for f in figures]}
+    (folder / f'{step:08d}.json').write_text(json.dumps(finite(report), indent=1))
+
+
+def measures(config, made, batch):
+  """Figures of sampled clips that need no network, each beside what the true clips get: [Figure].
+
+  JAX takes no part, which other processes would have to join. A caption says too little of its clip
+  for a comparison of frames.
+  """
+  truths, fps = batch['video'], float(batch['fps'][0]) + 1
+  own, true = (suite.of_clips(clips, fps, suite.Extractors()) for clips in (made, truths))
+  pairs = {}
+  if config.task != 'denoising' or config.conditioning.context != 'text':
+    pairs = {'psnr': quality.psnr(made, truths),
+             'first_psnr': quality.psnr(made[:, :1], truths[:, :1])}
+  return suite.figures(own, true, pairs, 0)

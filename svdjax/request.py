@@ -21,9 +21,8 @@ def check_conditions(args, config):
   for name, needed in needs.items():
     given = getattr(args, name) is not None
     if needed and not given:
-      article = 'an' if name == 'image' else 'a'
-      raise BadInput(f'checkpoint {args.checkpoint} is conditioned on {article} {name}: pass '
-                     f'--{name}')
+      what = 'an image' if name == 'image' else 'a prompt'
+      raise BadInput(f'checkpoint {args.checkpoint} is conditioned on {what}: pass --{name}')
     if given and not needed:
       other = 'image' if name == 'prompt' else 'prompt'
       if args.interpolate:
@@ -35,10 +34,23 @@ def check_conditions(args, config):
     raise BadInput(f'checkpoint {args.checkpoint} has no layers between frames that read a prompt: '
                    'drop --temporal-prompt, or use a text-to-video checkpoint')
   check_elevation(args, told.scalars)
+  check_scalars(args, config)
   if args.image and len(args.image) != images:
     wanted = '--image FIRST LAST' if images == 2 else 'one --image'
     raise BadInput(f'checkpoint {args.checkpoint} starts from {images} image'
                    f'{"s" * (images > 1)}, not {len(args.image)}: pass {wanted}')
+
+
+def check_scalars(args, config):
+  """Raises BadInput for numbers that the checkpoint is not told and that would change nothing."""
+  told = config.conditioning
+  for name, field, heard in (
+      ('--motion', 'motion', 'motion' in told.scalars),
+      ('--cond-aug', 'cond_aug', bool(told.concat)),
+      ('--azimuths', 'azimuths', 'azimuth' in told.scalars)):
+    if getattr(args, field) is not None and not heard:
+      raise BadInput(f'checkpoint {args.checkpoint} is not conditioned on what {name} says, so '
+                     'that it would change nothing: drop it')
 
 
 def check_elevation(args, scalars):

@@ -32,7 +32,7 @@ def arguments(argv=None):
   add('--temporal-prompt', metavar='PROMPT',
       help='caption for the layers between frames, e.g. of the motion alone (text-to-video)')
   add('--length', type=int, help='frames in all, made of several clips')
-  add('--overlap', type=int, default=1, help='frames that clips of a longer video share')
+  add('--overlap', type=int, help='frames that clips of a longer video share; default: 1')
   add('--out', required=True, help='file to write, .mp4')
   add('--seed', type=int, default=0)
   add('--samples', type=int, default=1, help='videos to make; several get -0, -1, … in their names')
@@ -67,6 +67,8 @@ def check(args):
   for name, value in (('--samples above 1', args.samples > 1), ('--length', args.length)):
     if args.interpolate and value:
       raise BadInput(f'{name} and --interpolate do not go together: drop one of them')
+  if args.overlap is not None and args.length is None:
+    raise BadInput('--overlap is of videos made of several clips: pass --length too, or drop it')
   if args.samples < 1:
     raise BadInput(f'--samples must be at least 1, not {args.samples}')
   if args.motion is not None and not 0 <= args.motion <= 255:
@@ -148,7 +150,7 @@ def footage_of(args, chosen):
   if not args.interpolate:
     return None
   from svdjax import interpolate
-  footage = interpolate.read(args.interpolate, chosen.height, chosen.width)
+  footage = interpolate.read(args.interpolate, chosen.height, chosen.width, chosen.frames)
   args.fps = args.fps or interpolate.rate(footage, chosen.frames)
   args.motion = interpolate.bucket(footage) if args.motion is None else args.motion
   return footage
@@ -187,9 +189,12 @@ def main(argv=None):
   check_pixels(args.samples, Size(chosen.frames, chosen.height, chosen.width),
                'lower --frames, --samples, --height and --width')
   if args.length is not None:
+    args.overlap = 1 if args.overlap is None else args.overlap
     chain.check(config, chosen.frames, args.length, args.overlap)
   footage = footage_of(args, chosen)
   inputs, fps = inputs_of(args, config, chosen, tokenizer_of(args, config))
+  if footage:
+    inputs['fps'] = interpolate.told_rate(config, inputs['fps'])
   asked = next(interpolate.batches(footage, inputs)) if footage else inputs
   check_devices(args.split_frames)
   devices = {'data': 1, 'fsdp': 1, 'frame': args.split_frames}

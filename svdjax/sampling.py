@@ -44,15 +44,19 @@ def check(args):
 
 
 def settings_of(args, config):
-  """generate.Settings from the command line over the preset's over the checkpoint's own."""
+  """generate.Settings from the command line over the preset's over the checkpoint's own.
+
+  `args` may lack the sizes of the video and the preset.
+  """
   from svdjax import generate
   low, high = (None, None) if not args.guidance else (args.guidance[0], args.guidance[-1])
-  preset = PRESETS[args.preset].settings if args.preset else {}
+  preset = getattr(args, 'preset', None)
+  preset = PRESETS[preset].settings if preset else {}
   schedule = args.guidance_schedule
   if args.guidance and schedule is None:
     own = (preset or config.sample)['guidance']
     schedule = 'constant' if len(args.guidance) == 1 else 'linear' if own == 'constant' else own
-  given = {n: getattr(args, n) for n in _FIELDS}
+  given = {n: getattr(args, n, None) for n in _FIELDS}
   given |= dict(guidance=schedule, guidance_min=low, guidance_max=high,
                 guidance_interval=args.guidance_interval and tuple(args.guidance_interval))
   return generate.settings(config, **preset | {n: x for n, x in given.items() if x is not None})

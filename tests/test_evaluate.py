@@ -6,8 +6,10 @@ import re
 import numpy as np
 import pytest
 
-from svdjax import evaluate
+from svdjax import evaluate, features
 from svdjax.core.errors import BadInput
+from svdjax.inputs import export
+from svdjax.metrics import suite
 
 pytestmark = pytest.mark.usefixtures('compiled')
 
@@ -48,16 +50,58 @@ def test_every_figure_has_its_seeds_and_what_is_trivial(
 
 def test_a_model_of_videos_is_measured_beside_the_true_clips(workdir_of, toy, tmp_path):
   page = tmp_path / 'page.html'
-  got = report(workdir_of('i2v_14f,base'), toy, tmp_path, '--seeds', '1', '--clip',
-               str(workdir_of('clip')), '--page', str(page), '--strip', str(tmp_path / 'x.png'))
+  got = report(workdir_of('i2v_14f,base'), toy, tmp_path, '--seeds', '2', '--sampler', 'heun',
+               '--guidance', '1', '2', '--clip', str(workdir_of('clip')), '--page', str(page),
+               '--strip', str(tmp_path / 'x.png'))
   figures = {f['name']: f for f in got['figures']}
   for name in ('motion magnitude', 'flicker (warp error)', 'frame consistency (CLIP)', 'CLIPSIM'):
     assert set(figures[name]['baselines']) == {'real'}
   assert {'SSIM', 'CLIP-S', 'first-frame SSIM'} <= set(figures)
+  told = got['sampling']
+  assert (told['sampler'], told['steps'], told['guidance_max']) == ('heun', 1, 2.)
   told = got['measured']
   assert told['frames'] == 3 and told['resolution'] == '16x24'
   assert len(told['extractors']['CLIP']['sha256']) == 64
   assert 'data:image/png;base64,' in page.read_text() and (tmp_path / 'x.png').is_file()
+  first = figures['first-frame PSNR']
+  assert f'{first["mean"]:.4g} ± {first["spread"]:.4g} dB' in page.read_text()
+
+
+@pytest.fixture(scope='module')
+def footage(tmp_path_factory):
+  """A data folder of videos whose truth nobody knows; one of the test split is too short."""
+  from data import shard
+  folder = tmp_path_factory.mktemp('footage')
+  for i, frames in enumerate((12, 3, 12, 12)):
+    pixels = np.random.default_rng(i).integers(0, 256, (1, 20, 28, 3), np.uint8)
+    moving = np.concatenate([np.roll(pixels, t, axis=2) for t in range(frames)])
+    export.write_mp4(folder / 'in' / f'{i}.mp4', moving, 8)
+  shard.main(['--input', str(folder / 'in'), '--output', str(folder / 'out'), '--workers',
+              '0'])
+  return folder / 'out'
+
+
+def test_ones_own_videos_are_measured_without_their_truth(workdir_of, footage, tmp_path):
+  got = report(workdir_of('i2v_14f,base'), footage, tmp_path, '--seeds', '1', '--clips', '4')
+  names = {f['name'] for f in got['figures']}
+  assert got['measured']['samples'] == {'made': 3, 'real': 3}  # none twice in place of the short one
+  assert {'first-frame PSNR', 'continuation PSNR', 'motion follows bucket', 'SSIM'} <= names
+  assert 'pointed direction' not in names
+  got = report(workdir_of('autoencoder'), footage, tmp_path)
+  assert [f['name'] for f in got['figures']] == ['reconstruction PSNR']
+  with pytest.raises(BadInput, match='has no world.json, so nothing is known'):
+    report(workdir_of('image_discrete'), footage, tmp_path, '--seeds', '1')
+
+
+def test_a_temporal_decoder_stands_beside_the_image_decoder(workdir_of, toy, tmp_path):
+  got = report(workdir_of('autoencoder,temporal'), toy, tmp_path, '--against',
+               str(workdir_of('autoencoder')), '--strip', str(tmp_path / 'x.png'))
+  beside = {f['name']: f['baselines'] for f in got['figures']}
+  for name in ('reconstruction PSNR', 'flicker (warp error)', 'change of the error between frames'):
+    other = beside[name][workdir_of('autoencoder').name]
+    itself, = (f['mean'] for f in got['figures'] if f['name'] == name)
+    assert np.isfinite(other) and other != itself
+  assert (tmp_path / 'x.png').is_file()
 
 
 def test_chance_is_one_in_as_many_as_there_are(workdir_of, toy, tmp_path):
@@ -71,13 +115,23 @@ def test_chance_is_one_in_as_many_as_there_are(workdir_of, toy, tmp_path):
     ('clip', [], 'task contrastive is not evaluated'),
     ('image_discrete', ['--seeds', '0'], 'must be at least 1'),
     ('image_discrete', ['--out', 'FOLDER'], 'is a folder'),
-    ('image_discrete', ['--data', 'FOLDER'], 'FOLDER|world.json'),
+    ('image_discrete', ['--data', 'FOLDER'], 'FOLDER'),
+    ('image_discrete', ['--against', 'CLIP'], 'is no autoencoder alone: --against sets one beside'),
+    ('image_discrete', ['--skip-layers', 'x'], 'does nothing without --skip-scale'),
     ('image_discrete', ['--steps', '-1'], 'steps must be at least 1')])
 def test_what_cannot_be_evaluated(workdir_of, toy, tmp_path, name, arguments, message):
-  arguments = [str(tmp_path) if a == 'FOLDER' else a for a in arguments]
+  real = {'FOLDER': tmp_path, 'CLIP': workdir_of('clip')}
+  arguments = [str(real.get(a, a)) for a in arguments]
   with pytest.raises(BadInput, match=message.replace('FOLDER', str(tmp_path))):
     evaluate.main(['--checkpoint', str(workdir_of(name)), '--data', str(toy), '--clips', '2',
                    *arguments])
+
+
+def test_clips_too_short_for_i3d_are_refused_before_any_is_made(
+    workdir_of, toy, tmp_path, monkeypatch):
+  monkeypatch.setattr(features, 'load', lambda args: suite.Extractors(i3d=args.i3d))
+  with pytest.raises(BadInput, match='--i3d needs clips of at least 9 frames and .* makes 3'):
+    report(workdir_of('i2v_14f,base'), toy, tmp_path, '--i3d', 'weights.safetensors')
 
 
 def test_a_checkpoint_that_is_none(toy, tmp_path):

@@ -216,8 +216,9 @@ def test_camera_loras_train_factors_of_temporal_attention_alone(workdir):
 def test_multi_view_is_the_papers(workdir):
   c = config_of('full', workdir)
   assert (c.train.steps, c.train.batch_size, c.optim.lr) == (12_000, 16, 1e-5)
-  assert (c.data.frames, c.data.height, c.data.width) == (21, 576, 576)
   posed = workdir != 'multiview_unposed'
+  assert (c.data.frames, c.data.height, c.data.width) == (21, 576, 576 if posed else 1024)
+  assert c.sample.guidance == ('triangle' if posed else 'linear')  # footage closes no circle
   assert ('elevation' in c.conditioning.scalars) == posed == (c.model.unet.vector_dim == 1024)
 
 

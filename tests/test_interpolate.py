@@ -37,7 +37,7 @@ def test_a_clip_at_a_higher_rate(workdir_of, clip, tmp_path):
   info, told = run(workdir, tmp_path / 'x.mp4', '--interpolate', clip(6))
   assert (info.num_frames, info.fps) == (11, 10) and (info.height, info.width) == (16, 24)
   assert told['fps'] == 10 and 0 < told['motion'] < 255
-  given = interpolate.read(clip(6), 16, 24).frames
+  given = interpolate.read(clip(6), 16, 24, 3).frames
   made = video.decode(tmp_path / 'x.mp4')
   assert np.abs(made[::2].astype(int) - given).mean() < 3  # the mp4 is lossy
   assert np.abs(made[1::2].astype(int) - given[1:]).mean() > 10  # random weights
@@ -76,6 +76,21 @@ def test_a_single_frame_is_refused(workdir_of, clip, tmp_path):
     run(workdir_of('interpolation'), tmp_path / 'x.mp4', '--interpolate', clip(1))
   with pytest.raises(BadInput, match='none.mp4'):
     run(workdir_of('interpolation'), tmp_path / 'x.mp4', '--interpolate', 'none.mp4')
+
+
+def test_more_frames_than_memory_holds(clip, monkeypatch):
+  monkeypatch.setattr(interpolate.memory, 'free_bytes', lambda: 10_000)
+  with pytest.raises(BadInput, match='has 6 frames, which become .* cut it into shorter clips'):
+    interpolate.read(clip(6), 16, 24, 5)
+  monkeypatch.setattr(interpolate.memory, 'free_bytes', lambda: None)
+  assert interpolate.read(clip(6), 16, 24, 5).frames.shape == (6, 16, 24, 3)
+
+
+def test_a_model_is_told_no_rate_that_it_was_not_trained_on(nano):
+  config = nano('interpolation')
+  assert config.data.fps == (6., 4.)
+  told = interpolate.told_rate(config, np.float32([1., 4., 99.]))
+  np.testing.assert_array_equal(told, [3., 4., 5.])
 
 
 def test_a_clip_is_interpolated_once(tmp_path):

@@ -58,6 +58,20 @@ def test_each_real_clip_gets_one_and_a_stopped_run_goes_on(
   assert 'first-frame PSNR' in capsys.readouterr().out
 
 
+def test_orbits_are_made_of_folders_of_views(workdir_of, tmp_path):
+  """As for Google Scanned Objects: the first view is given, and the elevation of them all."""
+  (tmp_path / 'real' / 'cup').mkdir(parents=True)
+  for i in range(3):
+    pixels = np.full((16, 16, 3), 80 * i, np.uint8)
+    export.write_png(tmp_path / 'real' / 'cup' / f'{i:03d}.png', pixels)
+  gso = PROTOCOL.with_name('gso.py')
+  small = ('--frames', 3, '--height', 16, '--width', 16)
+  with pytest.raises(BadInput, match='elevation of the camera, one for all views, and 0 are given'):
+    run(workdir_of('multiview'), tmp_path / 'real', tmp_path / 'made', gso, *small)
+  run(workdir_of('multiview'), tmp_path / 'real', tmp_path / 'made', gso, *small, '--elevation', 10)
+  assert video.decode(tmp_path / 'made' / 'cup.mp4').shape == (3, 16, 16, 3)
+
+
 @pytest.mark.parametrize('options, message', [
     (['--batch', 0], 'must be at least 1'), (['--prompt', 'x'], 'not for svdjax.produce'),
     (['--steps', -1], 'steps must be at least 1')])

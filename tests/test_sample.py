@@ -149,6 +149,9 @@ def test_raw_weights_and_another_decoder(workdir_of, tmp_path):
     ('i2v_14f,base', ['--image', 'GREY', '--length', 3], '--length 3 is not more than the 3'),
     ('i2v_14f,base', ['--image', 'GREY', '--length', 9, '--overlap', 3], '--overlap 3 is not'),
     ('i2v_14f,base', ['--image', 'GREY', '--temporal-prompt', 'x'], 'no layers between frames'),
+    ('i2v_14f,base', ['--image', 'GREY', '--azimuths', 9], 'is not conditioned on what --azimuths'),
+    ('image_discrete', ['--prompt', 'x', '--motion', 9], 'not conditioned on what --motion says'),
+    ('image_discrete', ['--prompt', 'x', '--cond-aug', 0.1], 'on what --cond-aug says'),
     ('i2v_14f,base', ['--image', 'none.png'], 'none.png is not a file'),
     ('i2v_14f,base', ['--image', 'TEXT'], 'cannot be read as an image'),
     ('i2v_14f,base', ['--image', 'GREY', '--height', 15], 'height 15 is not a positive multiple'),
@@ -176,6 +179,7 @@ def test_what_a_checkpoint_cannot_do(workdir_of, photographs, tmp_path, name, ar
     (['--guidance', 2, '--guidance-schedule', 'linear'], 'linear goes with two numbers of'),
     (['--cond-aug', -1], '--cond-aug -1 is out of range'),
     (['--churn', 'nan'], '--churn nan is out of range'),
+    (['--overlap', 2], '--overlap is of videos made of several clips'),
     (['--decode-chunk', -2], '--decode-chunk -2 is out of range')])
 def test_numbers_that_are_wrong_for_any_checkpoint(tmp_path, arguments, message):
   with pytest.raises(BadInput, match=message):

@@ -129,6 +129,17 @@ def test_samples_stand_below_their_truth(chain, stage, rows, frames):
   assert strip.height == rows * (config.data.height * scale + 16)
 
 
+def test_samples_of_clips_are_measured_beside_their_truth(chain):
+  assert not list((chain['autoencoder'] / 'samples').glob('*.json'))  # of single frames
+  report = json.loads((chain['i2v_14f,base'] / 'samples' / '00000003.json').read_text())
+  figures = {f['name']: f for f in report['figures']}
+  assert report['step'] == 3 and {'PSNR', 'first-frame PSNR'} <= set(figures)
+  truth = figures['change between frames']['baselines']['real']
+  assert truth > 0 and truth != figures['change between frames']['mean']
+  events, = (chain['i2v_14f,base']).glob('events.out.tfevents.*')
+  assert b'samples/motion magnitude' in events.read_bytes()
+
+
 def test_a_stage_without_samples_leaves_none(chain):
   assert not (chain['image_discrete'] / 'samples').exists()
 

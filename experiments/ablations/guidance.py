@@ -4,8 +4,7 @@
     python -m launch.ablate guidance --prior runs/quickstart --runs runs/ablation_guidance
 
 The paper finds that one scale for all frames either loses the first frame or oversaturates the
-last, and raises it linearly. Both arms train the same image-to-video stage, bit by bit the same for
-a seed, and are sampled with 1 to 2.5 and with 2.5 throughout.
+last, and raises it linearly. One model a seed is sampled with 2.5 throughout and with 1 to 2.5.
 """
 
 import ml_collections
@@ -19,6 +18,9 @@ def get_config(arg='tiny'):
   c.prior = ('toy', 'i2v_base')
   c.arms = ('constant', 'linear')
   c.once = ()
-  c.each = {name: base.arm(f'experiments/i2v_14f.py:{scale},high', ('i2v_base',), '{prior}/toy',
-                           (f'sample.guidance={name}',)) for name in c.arms}
+  data = '{prior}/toy'
+  train, _ = base.arm(f'experiments/i2v_14f.py:{scale},high', ('i2v_base',), data)
+  measure = lambda *scales: base.measured(
+      data, '{runs}/constant_{seed}', f'--guidance {" ".join(map(str, scales))}')
+  c.each = {'constant': (train, measure(2.5)), 'linear': (measure(1., 2.5),)}
   return c

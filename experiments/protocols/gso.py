@@ -1,5 +1,7 @@
 """Orbits of 50 objects of Google Scanned Objects (SVD section 4.5, table 3).
 
+    python -m svdjax.produce --protocol experiments/protocols/gso.py --made DIR --real GSO \\
+      --checkpoint runs/multiview --elevation DEGREES
     python -m svdjax.measure --protocol experiments/protocols/gso.py --made DIR --real GSO …
 
 Each object is a folder of 21 rendered views; views made from the first one are compared with the

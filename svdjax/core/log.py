@@ -47,6 +47,10 @@ class Log:
     """Writes {name: number} as one line of metrics.jsonl and to TensorBoard."""
     self._put(self._write_scalars, step, dict(scalars))
 
+  def write_figures(self, step, figures):
+    """Writes {name: number} to TensorBoard alone: what is measured now and then, beside a step."""
+    self._put(self._write_event, events.scalars, step, dict(figures))
+
   def write_images(self, step, images):
     """Writes {name: [h w 3] uint8}."""
     self._put(self._write_event, events.images, step, _copies(images))
@@ -139,7 +143,7 @@ class NoLog:
   def write_scalars(self, *_):
     """Does nothing, as all methods."""
 
-  write_images = write_videos = write_texts = write_hparams = write_scalars
+  write_images = write_videos = write_texts = write_hparams = write_figures = write_scalars
 
   def flush(self, timeout=60.):
     """Everything is written: there is nothing."""

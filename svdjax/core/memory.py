@@ -19,6 +19,11 @@ def available_bytes():
   stats = jax.local_devices()[0].memory_stats()
   if stats and 'bytes_limit' in stats:
     return stats['bytes_limit']
+  return free_bytes()
+
+
+def free_bytes():
+  """What the system has free, None where it does not say."""
   meminfo = pathlib.Path('/proc/meminfo')
   if not meminfo.is_file():
     return None

@@ -13,6 +13,17 @@ def change(frames):
   return float(np.abs(np.diff(frames.astype(np.float32), axis=0)).mean())
 
 
+def error_change(frames, truth):
+  """How much the error against true frames uint8 [t h w 3] changes from frame to frame.
+
+  The mean absolute difference of neighbouring errors in grey levels: 0 for errors that stay where
+  they are, which do not flicker; 0 for one frame.
+  """
+  if len(frames) < 2:
+    return 0.
+  return float(np.abs(np.diff(frames.astype(np.float32) - truth.astype(np.float32), axis=0)).mean())
+
+
 def warp_error(frames):
   """Flicker: the mean absolute difference that is left after following the optical flow.
 

@@ -24,9 +24,14 @@ def _number(value):
   return '–' if value is None or value != value else f'{value:.4g}'
 
 
+def _measured(row):
+  spread = f' ± {_number(row["spread"])}' if len(row['values']) > 1 else ''
+  return f'{_number(row["mean"])}{spread} {row["unit"]}'
+
+
 def _figures(rows):
   head = '<tr><th>figure</th><th>measured</th><th>beside</th></tr>'
-  lines = [f'<tr><td>{html.escape(r["name"])}</td><td>{_number(r["mean"])} {r["unit"]}</td>'
+  lines = [f'<tr><td>{html.escape(r["name"])}</td><td>{_measured(r)}</td>'
            '<td>' + html.escape(', '.join(f'{k} {_number(v)}' for k, v in r['baselines'].items()))
            + '</td></tr>' for r in rows]
   return f'<table>{head}{"".join(lines)}</table>'

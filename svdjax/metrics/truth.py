@@ -104,3 +104,14 @@ def accuracy(readings, truths):
                             if of else float('nan'))
   return {'color': share('color', pairs), 'shape': share('shape', pairs),
           'direction': share('direction', moving), 'n': len(pairs), 'n_direction': len(moving)}
+
+
+def readable(videos, truths, world):
+  """`accuracy` of clips [b t h w 3], whose colour, shape and direction are read from the frames."""
+  return accuracy([read_clip(v, world) for v in videos], truths)
+
+
+def chance(world):
+  """What guessing reaches: {'color', 'shape', 'direction': share of clips}."""
+  return {'color': 1 / len(world.colors), 'shape': 1 / len(set(world.shapes)),
+          'direction': 1 / len(world.directions)}

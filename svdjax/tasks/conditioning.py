@@ -140,6 +140,8 @@ def conditions(config, parts, params, inputs, frames, key):
   concat = vector = None
   if spec.concat:
     concat = CONCATS[spec.concat](parts, params, inputs, frames, key)
+  else:  # nothing that noise could be on, as in training
+    inputs = inputs | {n: jnp.zeros_like(x) for n, x in inputs.items() if n == 'cond_aug'}
   if spec.scalars:
     vector = embed_scalars(spec.scalars, parts.configs['unet']['vector_dim'], inputs)
   temporal = inputs.get('temporal_tokens')

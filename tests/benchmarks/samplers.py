@@ -15,11 +15,9 @@ import time
 
 import numpy as np
 
-from svdjax import checkpoint, evaluate, generate, preview
+from svdjax import generate, preview, subject as subject_lib
 from svdjax.core.rng import key_of
 from svdjax.metrics import quality
-from svdjax.models.tokenizer import Tokenizer
-from svdjax.tasks import parts as parts_lib
 
 VARIANTS = {
     'euler': {}, 'heun (half the steps)': {'sampler': 'heun'}, 'dpmpp_2m': {'sampler': 'dpmpp_2m'},
@@ -30,14 +28,9 @@ VARIANTS = {
 
 
 def subject_of(args):
-  """An evaluate.Subject of the checkpoint, and a batch of held-out clips."""
-  config, params, _ = checkpoint.load(args.checkpoint)
-  config.data.source, config.data.drop_text, config.data.crop = args.data, 0., 'center'
-  config.data.captions = (0., 0., 1.)
-  tokenizer = Tokenizer.load(f'{args.checkpoint}/assets') if 'clip_text' in config.model else None
-  subject = evaluate.Subject(config, parts_lib.build(config.model), params, tokenizer, None, 1,
-                             args.clips, None)
-  return subject, subject.held_out(())[0]
+  """The subject.Subject of the checkpoint, and a batch of held-out clips."""
+  found, _ = subject_lib.load(args.checkpoint, args.data, seeds=1, clips=args.clips)
+  return found, found.held_out(())[0]
 
 
 def make_sampler(subject, batch, key, **changes):

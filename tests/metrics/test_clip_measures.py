@@ -66,3 +66,13 @@ def test_motion_is_change_but_no_flicker():
 def test_a_still_and_a_single_frame_do_not_change():
   assert flicker.change(clip([0, 0])) == flicker.warp_error(clip([0, 0])) == 0
   assert flicker.change(clip([0])) == flicker.warp_error(clip([0])) == 0
+
+
+def test_an_error_that_stays_does_not_flicker():
+  """A decoder that is always 5 levels too bright against one that is so in every other frame."""
+  truth = clip([0, 2, 4, 6]) // 2
+  always, sometimes = truth + 5, truth.copy()
+  sometimes[::2] += 5
+  assert flicker.error_change(always, truth) == 0
+  assert flicker.error_change(sometimes, truth) == 5
+  assert flicker.error_change(truth[:1] + 5, truth[:1]) == 0

@@ -144,6 +144,14 @@ def test_layers_between_frames_may_read_a_caption_of_their_own(fake, nano, input
   np.testing.assert_array_equal(given.context, plain.context)
 
 
+def test_without_a_given_frame_no_noise_on_it_is_told(fake, nano, inputs):
+  """Text-to-video stages train with 0 and are sampled with it, whatever the default is."""
+  parts, params = fake()
+  vector = lambda aug: conditioning.conditions(
+      nano('t2v_hq'), parts, params, inputs | {'cond_aug': jnp.full(2, aug)}, 3, KEY).vector
+  np.testing.assert_array_equal(vector(0.5), vector(0.))
+
+
 def test_text_is_not_dropped_with_the_image(fake, nano, inputs):
   parts, params = fake()
   config = nano('image_discrete')
