@@ -12,6 +12,7 @@ from svdjax.core.distributed import say
 from svdjax.core.errors import BadInput
 from svdjax.core.ledger import Ledger
 from svdjax.core.log import Log, NoLog
+from svdjax.core.memory import used_bytes
 from svdjax.core.overview import parameter_overview
 from svdjax.core.progress import Progress
 from svdjax.core.skips import Skips
@@ -54,8 +55,9 @@ def train(config, workdir, began=None):
       return {}
     say(parameter_overview(run.state.params | run.frozen, set(run.state.params)))
     step_fn = state_lib.compiled(config, run.parts, run.mesh)
-    check_memory(config, run.parts, run.state, run.frozen, run.mesh,
-                 run.clips.like(config.train.batch_size) if config.data.latents else None)
+    needed = check_memory(config, run.parts, run.state, run.frozen, run.mesh,
+                          run.clips.like(config.train.batch_size) if config.data.latents else None)
+    say(f'a step is predicted to need {needed / 2**30:.2f} GiB of memory')
     log = Log(workdir) if distributed.first() else NoLog()
     with contextlib.closing(log), Progress(
         config.train.steps, start, workdir.name) as bar, jax.set_mesh(run.mesh):
@@ -72,13 +74,15 @@ def train(config, workdir, began=None):
 def _loop(config, run, step_fn, log, bar, stop, ledger):
   """Save and evaluate before stepping, so that a step number always names one state."""
   state, last, clips, row = run.state, config.train.steps, config.train.batch_size, {}
-  start, compiled, skips = int(state.step), set(), Skips(run.saved.faults, run.data.get('skipped_steps', 0))
+  start, compiled, told = int(state.step), set(), set()
+  skips = Skips(run.saved.faults, run.data.get('skipped_steps', 0))
   batches = pipeline.batches(run.clips, clips, run.data['next_index'],
                              config.data.threads, own := mesh_lib.rows(run.mesh, clips))
 
   def save(needed):
     ledger.to('save')
     skips.settle()
+    _tell_damaged(run, told)
     run.saved.save(state, {'next_index': step, 'skipped_steps': skips.total}, needed)
     ledger.mark(step)
 
@@ -101,7 +105,9 @@ def _loop(config, run, step_fn, log, bar, stop, ledger):
     try:
       batch = mesh_lib.global_batch(run.mesh, next(batches), clips, own)
     except BadInput:  # too many damaged records
-      save(needed=True)
+      _tell_damaged(run, told)
+      if jax.process_count() == 1:  # one of several cannot save without the others
+        save(needed=True)
       raise
     shapes = tuple(x.shape for x in jax.tree.leaves(batch))
     ledger.to('step' if shapes in compiled else 'compile')
@@ -112,10 +118,19 @@ def _loop(config, run, step_fn, log, bar, stop, ledger):
     if (step + 1) % config.train.log_every == 0 or step in (start, last - 1):
       row = fetch(metrics)
       skips.settle()
-      log.write_scalars(step + 1, row | {'skipped_steps': skips.total} | _pace(ledger))
+      log.write_scalars(step + 1, row | {
+          'skipped_steps': skips.total, 'memory_gib': used_bytes() / 2**30} | _pace(ledger))
     if distributed.first():
       bar.update(step + 1, {'loss': row['loss']})
     ledger.tick(step + 1)
+
+
+def _tell_damaged(run, told):
+  """Reports the damaged records that are not in `told` yet."""
+  for record in sorted(run.clips.damaged - told):
+    run.saved.faults.report('record', f'passed over: {run.clips.skipped[record]}', own=True,
+                            record=record)
+    told.add(record)
 
 
 def _pace(ledger):

@@ -137,7 +137,7 @@ def abstract_batch(config):
 
 
 def check_memory(config, parts, initial, frozen, mesh, batch=None):
-  """Raises BadInput if the training step is predicted not to fit in memory, with the numbers.
+  """The bytes that a training step is predicted to need; raises BadInput if there are not so many.
 
   `batch` is one like those of training, by default the shapes of `abstract_batch`.
   """
@@ -151,6 +151,7 @@ def check_memory(config, parts, initial, frozen, mesh, batch=None):
           f'{size.frames} frames of {size.height}x{size.width}',
           'lower config.train.batch_size or config.data.frames, raise config.train.accumulate, '
           'or set config.model.unet.remat=full')
+  return predicted
 
 
 def check_sampling_memory(config, parts, params, chosen, inputs):

@@ -1,6 +1,7 @@
 """Refusing bad input at the border, and ending work that cannot go on: one sentence each."""
 
 import sys
+import traceback
 
 
 class BadInput(ValueError):
@@ -9,6 +10,15 @@ class BadInput(ValueError):
 
 class Stopped(RuntimeError):
   """Work that cannot go on although its input was fine; the message says what to do."""
+
+
+def report(error):
+  """Says on stderr what ended some work; returns its exit code, 2 if its input was bad."""
+  if isinstance(error, (BadInput, Stopped)):
+    print(f'error: {error}', file=sys.stderr, flush=True)
+  else:
+    traceback.print_exception(error)
+  return 2 if isinstance(error, BadInput) else 1
 
 
 def run_command(main):
@@ -22,5 +32,4 @@ def run_command(main):
   try:
     main()
   except (BadInput, Stopped) as error:
-    print(f'error: {error}', file=sys.stderr)
-    sys.exit(2 if isinstance(error, BadInput) else 1)
+    sys.exit(report(error))
