@@ -164,6 +164,7 @@ class Checkpoints:
                              f'going on from step {step}', step=bad)
           _move(self.directory / str(bad), self.workdir / 'damaged')
     if jax.process_count() > 1:
+      distributed.meet('good step')  # the checksums of a large state take minutes
       step = int(multihost_utils.broadcast_one_to_all(jnp.int32(step)))
     return step if step >= 0 else checkpoint.good_step(self.workdir)[0]
 

@@ -111,8 +111,12 @@ def _loop(config, run, step_fn, log, bar, stop, ledger):
       raise
     shapes = tuple(x.shape for x in jax.tree.leaves(batch))
     ledger.to('step' if shapes in compiled else 'compile')
+    given = state, run.frozen, batch, state_lib.numbers_at(config, step)
+    if shapes not in compiled and jax.process_count() > 1:
+      step_fn.lower(*given).compile()
+      distributed.meet('compiled')
     compiled.add(shapes)
-    state, metrics = step_fn(state, run.frozen, batch, state_lib.numbers_at(config, step))
+    state, metrics = step_fn(*given)
     ledger.to('step')
     skips.see(step, metrics['skipped'])
     if (step + 1) % config.train.log_every == 0 or step in (start, last - 1):

@@ -1,6 +1,7 @@
 """Several processes, each with its own devices, as one run: start, meet, speak with one voice."""
 
 import contextlib
+import itertools
 import os
 import time
 
@@ -10,7 +11,10 @@ import numpy as np
 from svdjax.core import faults
 from svdjax.core.errors import BadInput, report
 
+PATIENCE = 24 * 3600  # seconds
 HEARTBEAT = 30  # seconds after which a process that is silent counts as dead, and the run ends
+
+_meetings = itertools.count()
 
 
 def add_options(parser):
@@ -67,16 +71,21 @@ def say(text):
 
 
 def meet(name):
-  """Waits until all processes have come to the place of this name."""
+  """Waits until all processes have come to this place, hours if need be.
+
+  To go before sums over processes that some reach much later: of those on CPU, each waits 30 s.
+  """
   if jax.process_count() > 1:
-    from jax.experimental import multihost_utils
-    multihost_utils.sync_global_devices(name)
+    from orbax.checkpoint import multihost
+    multihost.sync_global_processes(f'{name} {next(_meetings)}', timeout=PATIENCE,
+                                    processes=set(range(jax.process_count())))
 
 
 def agree(fine):
   """Whether all processes say that all is fine; each waits for the others."""
   if jax.process_count() == 1:
     return fine
+  meet('agree')
   from jax.experimental import multihost_utils
   return bool(multihost_utils.process_allgather(np.int32(fine)).all())
 
