@@ -3,8 +3,8 @@
     python tests/benchmarks/plans.py [--only i2v_14f] [--topologies v6e:16x16]
 
 Each line is what `python -m svdjax.plan --config experiments/EXPERIMENT.py:full,VARIANT --topology
-TOPOLOGY --config.mesh.fsdp=16 --config.train.accumulate=PIECES` prints; PIECES is the fewest with
-which the stage fits. Nothing is compiled.
+TOPOLOGY --config.mesh.fsdp=16 --config.train.accumulate=PIECES` prints, in so many pieces that the
+stage fits. Nothing is compiled.
 """
 
 import argparse
@@ -41,16 +41,18 @@ def stage(name, **fields):
   return config
 
 
-def fitting(name, target, **fields):
-  """(config, Plan) of the fewest pieces with which a stage fits, of the most if it never does."""
-  config = stage(name, **fields)
+def fitting(name, target):
+  """(config, Plan) of a stage in so many pieces that it fits, or of one clip each."""
+  config, pieces = stage(name), 1
   clips = config.train.batch_size // target.count
-  for pieces in (n for n in range(1, clips + 1) if clips % n == 0):
+  while True:
     config.train.accumulate = pieces
     plan = estimate.estimate(config, target)
-    if report.fits(target, plan):
-      break
-  return config, plan
+    if report.fits(target, plan) or pieces == clips:
+      return config, plan
+    room = report.RESERVE * target.chip.memory - plan.parameters - plan.state
+    need = min(clips, max(pieces + 1, pieces * plan.temporary / max(room, 1)))
+    pieces = next(n for n in range(1, clips + 1) if clips % n == 0 and n >= need)
 
 
 def line(name, config, target, plan):
@@ -71,9 +73,14 @@ def main():
   parser.add_argument('--only', default='', help='stages such as i2v_14f; all by default')
   parser.add_argument('--topologies', default='', help='by default what the batch can fill')
   args = parser.parse_args()
-  print('| stage | chips | clips a chip | pieces | state | the rest | total | TFLOP | GB sent '
-        '| s a step | chip-hours |')
-  print('|' + '---|' * 11, flush=True)
+  head = ('| stage | chips | clips a chip | pieces | state | the rest | total | TFLOP | GB sent '
+          '| s a step | chip-hours |\n|' + '---|' * 11)
+  print(head, flush=True)
+  for text in CHIPS:
+    target = topology.parse(text)
+    config = stage('i2v_14f,high', **{'train.batch_size': 3 * target.count, 'train.accumulate': 3})
+    print(line('i2v_14f,high', config, target, estimate.estimate(config, target)), flush=True)
+  print(f'\n{head}', flush=True)
   for name in STAGES:
     if args.only in ('', name.split(',')[0]):
       batch = stage(name).train.batch_size
@@ -81,10 +88,6 @@ def main():
       for target in map(topology.parse, args.topologies.split(',') if args.topologies else pods):
         config, plan = fitting(name, target)
         print(line(name, config, target, plan), flush=True)
-  for text in CHIPS:
-    target = topology.parse(text)
-    config = stage('i2v_14f,high', **{'train.batch_size': 3 * target.count, 'train.accumulate': 3})
-    print(line('i2v_14f,high', config, target, estimate.estimate(config, target)), flush=True)
 
 
 if __name__ == '__main__':
