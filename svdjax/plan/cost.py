@@ -75,7 +75,7 @@ def count(jaxpr, weights, lanes, loops=True):
           moved[kind] += times * size
         where[equation.outvars[0]] = equation.params['sharding'].spec
       flops, padded = arithmetic(equation, lanes)
-      traffic = sum(nbytes(v.aval) for v in (*equation.invars, *equation.outvars))
+      traffic = sum(moved_bytes(v.aval, weights) for v in (*equation.invars, *equation.outvars))
       total['flops'] += times * flops
       if padded:
         products[padded, traffic] += times
@@ -84,6 +84,16 @@ def count(jaxpr, weights, lanes, loops=True):
 
   walk(jaxpr, 1)
   return Cost(total['flops'], products, total['bytes'], moved)
+
+
+def moved_bytes(aval, weights):
+  """Bytes of a value over all chips: parameters are there once for each group that splits them."""
+  if aval.shape not in weights.splits:
+    return nbytes(aval)
+  copies = math.prod(weights.mesh.values())
+  if aval.dtype == np.float32:  # the rest are gathered for the layer that reads them
+    copies /= weights.splits[aval.shape]
+  return copies * nbytes(aval)
 
 
 def arithmetic(equation, lanes):
