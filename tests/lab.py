@@ -26,7 +26,7 @@ class Lab:
 
   def __init__(self, steps):
     self.folder, self.steps = pathlib.Path(tempfile.mkdtemp(prefix='reliability')), steps
-    self.data, self.random = self.folder / 'toy', random.Random()
+    self.data, self.random = self.folder / 'toy', random.Random(0)
     os.environ.update(JAX_COMPILATION_CACHE_DIR=str(self.folder / 'programs'), PYTHONPATH=str(ROOT),
                       JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS='0.2',
                       JAX_DISABLE_MOST_OPTIMIZATIONS='true')

@@ -151,8 +151,9 @@ def _tell(collected, clips, verdicts, kept, lengths):
   for code, count in collections.Counter(f['code'] for f in collected.failures).most_common():
     print(f'left out {count} x {code}: {failures.CODES[code][1]}')
   for verdict in verdicts:
-    print(f'{verdict.rule.text:22s} keeps {np.count_nonzero(verdict.keep)} of {verdict.scored} '
-          'clips that have this score')
+    without = len(clips) - verdict.scored
+    print(f'{verdict.rule.text:22s} keeps {np.count_nonzero(verdict.keep)} of {len(clips)} clips'
+          + (f', {without} of them without this score' if without else ''))
   seconds = sum(row['seconds'] for row in collected.rows.values())
   chosen = [c for c, k in zip(clips, kept) if k]
   print(f'{collected.count} sources of {seconds / 3600:.3f} hours: {len(clips)} clips of '

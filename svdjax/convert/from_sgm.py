@@ -3,7 +3,7 @@
 import pathlib
 import re
 
-from svdjax.convert import recipe, sizes, store, table
+from svdjax.convert import metadata, recipe, sizes, store, table
 from svdjax.core import json_dict, weights
 from svdjax.core.errors import BadInput
 from svdjax.models.clip import IMAGE_VIT_H
@@ -57,6 +57,7 @@ def read(path, raw=False):
   own['vae'] = {k: v for k, v in names.items() if not k.startswith(tuple(PREFIXES.values()))}
   files = {n: source.select(own[n]) for n in NETWORKS}
   told = json_dict.parse(source.metadata.get('svdjax', '{}'), f'the metadata of {path}')
+  metadata.check(told, path)
   untold = {n: fields | told.get(n, {}) for n, fields in UNTOLD.items()}
   specs = {n: f.specs for n, f in files.items()}
   found = {

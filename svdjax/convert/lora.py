@@ -96,7 +96,7 @@ def config(source, path):
   """PEFT's config of a LoRA file, from its metadata or the JSON beside it; {} without either.
 
   Raises:
-    BadInput: it is damaged, or of a DoRA.
+    BadInput: it is damaged, of a DoRA, or has an alpha_pattern whose keys are no patterns.
   """
   beside = pathlib.Path(path).with_name(BESIDE)
   found = {}
@@ -107,7 +107,20 @@ def config(source, path):
   found = {name.removeprefix(PREFIX): value for name, value in found.items()}
   if found.get('use_dora'):
     raise BadInput(f'{path} is a DoRA, which rescales kernels too: give a LoRA without use_dora')
+  _check_patterns(found.get('alpha_pattern') or {}, path)
   return found
+
+
+def _check_patterns(patterns, path):
+  if not isinstance(patterns, dict):
+    raise BadInput(f'{path}: alpha_pattern is {patterns!r}, no object of names and numbers: copy '
+                   'the file again')
+  for key in patterns:
+    try:
+      re.compile(key)
+    except re.error as error:
+      raise BadInput(f'{path}: the name {key!r} in alpha_pattern is no regular expression '
+                     f'({error}): copy the file again') from None
 
 
 def _scale(path, module, rank, told, alphas):
@@ -121,7 +134,7 @@ def _scale(path, module, rank, told, alphas):
   alpha = alphas.get(module, next(fits, told.get('lora_alpha')))
   if alpha is None:
     return 1.
-  if not isinstance(alpha, (int, float)):
+  if isinstance(alpha, bool) or not isinstance(alpha, (int, float)):
     raise BadInput(f'{path}: the alpha of {module} is {alpha!r}, no number: copy the file again')
   return alpha / (math.sqrt(rank) if told.get('use_rslora') else rank)
 

@@ -117,8 +117,14 @@ def test_single_files(single, tmp_path, fault):
 
 @pytest.mark.parametrize('metadata, message', [
     ({'svdjax': '{'}, 'the metadata of .*f.safetensors is not JSON'),
+    ({'svdjax': '{"unet": 3}'}, 'says unet is 3, which svdjax never writes'),
+    ({'svdjax': '{"unet": {"head_dim": "wide"}}'}, "says unet.head_dim is 'wide'"),
+    ({'svdjax': '{"unet": {"head_dim": [16, 0]}}'}, r'says unet.head_dim is \[16, 0\]'),
+    ({'svdjax': '{"clip_image": {"heads": 2.5}}'}, 'says clip_image.heads is 2.5'),
+    ({'svdjax': '{"data": {"frames": true}}'}, 'says data.frames is True'),
+    ({'svdjax': '{"preset": "svd2"}'}, "says preset is 'svd2'"),
     ({}, r'attention heads of 64 do not divide channels \[32, 64\]')])
-def test_single_files_that_do_not_tell_their_heads(single, tmp_path, metadata, message):
+def test_single_files_whose_metadata_cannot_be_used(single, tmp_path, metadata, message):
   st.save_file(st.load_file(single), tmp_path / 'f.safetensors', metadata)
   with pytest.raises(BadInput, match=message):
     from_sgm.convert(tmp_path / 'f.safetensors', tmp_path / 'out')

@@ -96,6 +96,9 @@ def test_the_scale_is_that_of_peft(unet, small, tmp_path, told, scale, place):
 @pytest.mark.parametrize('told, message', [
     ('{', 'the metadata of .*f.safetensors is not JSON'),
     ('{"use_dora": true}', 'f.safetensors is a DoRA'),
+    ('{"alpha_pattern": {"to_q(": 2}}', r"the name 'to_q\(' in alpha_pattern is no regular"),
+    ('{"alpha_pattern": ["to_q"]}', r"alpha_pattern is \['to_q'\], no object"),
+    ('{"lora_alpha": true}', 'the alpha of .*to_q is True, no number'),
     ('{"lora_alpha": "much"}', "the alpha of .*to_q is 'much', no number")])
 def test_configs_that_cannot_be_used(unet, small, tmp_path, told, message):
   st.save_file(small[1], tmp_path / 'f.safetensors', {lora_file.METADATA: told})

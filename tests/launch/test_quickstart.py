@@ -9,31 +9,32 @@ from launch.quickstart import Step
 
 
 def step(name, lane='', code='', seconds=1.):
-  """A step that notes in OUT when it began and ended, and on how many cores."""
+  """A step that notes in a file OUT when it began and ended, and on how many cores."""
   script = (f'import os, time; since = time.time(); {code}\n'
-            f'open(os.environ["OUT"], "a").write(f"{name} {{since}} {{time.time()}} '
+            f'open(OUT, "a").write(f"{name} {{since}} {{time.time()}} '
             '{len(os.sched_getaffinity(0))}\\n")')
   return Step(name, script, seconds, lane)
 
 
 def meeting(here, there):
   """Code that ends when another step has come to its own meeting, or fails after two minutes."""
-  return (f'open(os.environ["OUT"] + "{here}", "w").close(); until = time.time() + 120\n'
-          f'while not os.path.exists(os.environ["OUT"] + "{there}"):\n'
+  return (f'open(OUT + "{here}", "w").close(); until = time.time() + 120\n'
+          f'while not os.path.exists(OUT + "{there}"):\n'
           f'  assert time.time() < until; time.sleep(0.05)')
 
 
 @pytest.fixture
 def ran(tmp_path, monkeypatch):
-  """ran(steps) runs them -> {name: (began, ended, cores)}."""
-  monkeypatch.setenv('OUT', str(tmp_path / 'out'))
+  """ran(steps) runs them -> {name: (began, ended, cores)}.
 
+  Scripts are told OUT in their text: the server that forks them keeps the environment it began with.
+  """
   def run(steps):
     (tmp_path / 'logs').mkdir(exist_ok=True)
     scripts = []
     for s in steps:
       file = tmp_path / f'{s.name}.py'
-      file.write_text(s.command)
+      file.write_text(f'OUT = {str(tmp_path / "out")!r}\n{s.command}')
       scripts.append(s._replace(command=(str(file),)))
     for name in ('JAX_COMPILATION_CACHE_DIR', 'XLA_FLAGS', 'PYTHONPATH', 'GLIBC_TUNABLES',
                  'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'):

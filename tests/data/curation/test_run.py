@@ -83,6 +83,15 @@ def test_progress_shows_the_hours_kept_so_far(tmp_path, command, capsys):
   assert f'hours in {6.5 / 3600:.4g}, hours kept {4 / 3600:.4g}' in last
 
 
+def test_rules_say_how_many_clips_lack_their_score(reference, tmp_path, command, capsys):
+  shutil.copytree(reference, tmp_path / 'all')
+  command(None, tmp_path / 'all', '--preset', 'none', '--drop', 'clip_score<50%', '--drop',
+          'seconds<1')
+  told = capsys.readouterr().out
+  assert 'keeps 18 of 18 clips, 18 of them without this score\n' in told
+  assert 'keeps 18 of 18 clips\n' in told
+
+
 def test_no_rule_drops_nothing(reference, tmp_path, command, records):
   shutil.copytree(reference, tmp_path / 'all')
   command(None, tmp_path / 'all', '--preset', 'none')
