@@ -5,12 +5,13 @@
 
 The checkpoints bring the autoencoder and CLIP: latents of every frame, states of every caption, and
 CLIP's token and the noise-augmented latent of every frame that image-to-video may start from. The
-same command again goes on where it ended.
+same command again goes on where it ended. Several processes (--distributed, or --coordinator,
+--processes and --process) share the shards.
 """
 
 import argparse
 
-from svdjax.core import platform
+from svdjax.core import distributed, platform
 from svdjax.core.errors import BadInput, run_command
 
 PRODUCTS = ('latents', 'text', 'image')
@@ -36,6 +37,7 @@ def parse_args(argv):
   parser.add_argument('--log-cond-aug', type=float, nargs=2, default=(-3., 0.5),
                       metavar=('MEAN', 'STD'), help='of ln noise on conditioning images')
   parser.add_argument('--seed', type=int, default=0, help='of that noise')
+  distributed.add_options(parser)
   args = parser.parse_args(argv)
   args.only = tuple(filter(None, args.only.split(',')))
   if unknown := set(args.only) - set(PRODUCTS):
@@ -49,11 +51,13 @@ def main(argv=None):
   """Encodes what the command line says."""
   args = parse_args(argv)
   platform.configure()
+  distributed.initialize(args.distributed, args.coordinator, args.processes, args.process)
   from svdjax import encode, encoding
   options = encoding.Options(
       height=args.height, width=args.width, max_fps=args.max_fps, only=args.only,
       log_cond_aug=tuple(args.log_cond_aug), seed=args.seed)
-  encode.run(args.input, args.output, args.checkpoint, options)
+  with distributed.together():
+    encode.run(args.input, args.output, args.checkpoint, options)
 
 
 if __name__ == '__main__':

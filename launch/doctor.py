@@ -15,10 +15,7 @@ from svdjax.core.errors import BadInput, run_command
 def main():
   """Joins the other processes, sums over all devices and prints what was found."""
   parser = argparse.ArgumentParser(description=__doc__)
-  parser.add_argument('--distributed', action='store_true', help='let JAX find the processes')
-  parser.add_argument('--coordinator', default='', help='HOST:PORT of process 0')
-  parser.add_argument('--processes', type=int, default=0, help='how many there are')
-  parser.add_argument('--process', type=int, default=-1, help='which one this is')
+  distributed.add_options(parser)
   args = parser.parse_args()
   platform.configure()
   distributed.initialize(args.distributed, args.coordinator, args.processes, args.process)

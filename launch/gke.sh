@@ -8,8 +8,9 @@
 #   bash launch/gke.sh [--dry-run] train --config … --workdir … [--config.FIELD=VALUE …]
 #   bash launch/gke.sh [--dry-run] delete     the workload
 #
-# --workdir and the data must be on a volume that the pods mount (`xpk storage attach`). The workload
-# is started again when nodes are taken away, and resumes from --workdir.
+# --workdir and the data must be on a volume that the pods mount (`xpk storage attach`). When nodes
+# are taken away, the run saves and ends with 75 in place of 0, which Kubernetes would take for the
+# end of the work; so the workload is started again and resumes from --workdir.
 set -euo pipefail
 . "$(dirname "$0")/dry.sh"
 need CLUSTER ZONE
@@ -18,8 +19,10 @@ workload() {
   need NAME TYPE
   run xpk workload create "${where[@]}" --workload="$NAME" --tpu-type="$TYPE" \
     --num-slices="${SLICES:-1}" --base-docker-image="${IMAGE:-python:3.12}" --script-dir=. \
-    --max-restarts=100 --command="pip install -q -e . 'jax[tpu]' && $1"
+    --max-restarts=100 --command="pip install -q -e . 'jax[tpu]' && { $1 & $wait; }"
 }
+wait='trap "again=75; kill -TERM $!" TERM; wait $!; code=$?; [ -z "${again:-}" ] || wait $!; '
+wait+='exit ${again:-$code}'
 case "${1:-}" in
   create)
     need TYPE

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A training run on GPU nodes of a SLURM cluster, one process a GPU. Settings are environment
 # variables: NODES (1), GPUS of a node (8), HOURS (24), PARTITION and ACCOUNT if the cluster wants
-# them. SLURM ends a job with SIGTERM two minutes early, requeues it, and the run resumes.
+# them. Two minutes before its time is over a job gets SIGTERM, saves, ends and is queued again.
 #
 #   bash launch/slurm.sh [--dry-run] install  the packages, into .venv
 #   bash launch/slurm.sh [--dry-run] doctor   processes, devices, a reduction over all nodes
@@ -10,11 +10,22 @@
 # This folder, --workdir and the data must be on a file system that all nodes see.
 set -euo pipefail
 . "$(dirname "$0")/dry.sh"
+# What the job runs: srun in the background, so that the shell can hear SIGTERM and pass it on.
+job() {
+  cat <<EOT
+srun --kill-on-bad-exit=1 .venv/bin/python $1 &
+trap 'again=1; kill -TERM \$!' TERM
+wait \$!; code=\$?
+[ -z "\$again" ] || { wait \$!; code=\$?; }
+[ -z "\$again" ] || scontrol requeue "\$SLURM_JOB_ID"
+exit \$code
+EOT
+}
 submit() {
   run sbatch --job-name=svdjax --nodes="${NODES:-1}" --ntasks-per-node="${GPUS:-8}" \
-    --gpus-per-node="${GPUS:-8}" --time="${HOURS:-24}:00:00" --requeue --signal=TERM@120 \
+    --gpus-per-node="${GPUS:-8}" --time="${HOURS:-24}:00:00" --requeue --signal=B:TERM@120 \
     --open-mode=append --output=slurm-%j.log ${PARTITION:+--partition="$PARTITION"} \
-    ${ACCOUNT:+--account="$ACCOUNT"} --wrap="srun --kill-on-bad-exit=1 .venv/bin/python $1"
+    ${ACCOUNT:+--account="$ACCOUNT"} --wrap="$(job "$1")"
 }
 case "${1:-}" in
   install)

@@ -33,14 +33,19 @@ SBATCH = """#!/usr/bin/env bash
 #SBATCH --job-name={name}
 #SBATCH --array=0-{last}
 #SBATCH --output={folder}/slurm-%a.log
-#SBATCH --signal=TERM@60
+#SBATCH --signal=B:TERM@60
 #SBATCH --requeue
 # Partition, time and accelerators: sbatch's own options, e.g. sbatch --gpus=1 --time=8:00:00 {file}
 cd {root}
 commands=(
 {commands}
 )
-eval "exec ${{commands[$SLURM_ARRAY_TASK_ID]}}"
+eval "${{commands[$SLURM_ARRAY_TASK_ID]}} &"
+trap 'again=1; kill -TERM $!' TERM  # a minute before its time is over: save, end, wait again
+wait $!; code=$?
+[ -z "$again" ] || {{ wait $!; code=$?; }}
+[ -z "$again" ] || scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID"
+exit $code
 """
 
 

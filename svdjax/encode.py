@@ -12,9 +12,9 @@ import shutil
 
 import grain
 import jax
-from jax.experimental import multihost_utils
 import numpy as np
 
+from svdjax.core import distributed
 from svdjax.core.errors import BadInput
 from svdjax.core.faults import Faults, say
 from svdjax.core.progress import Progress
@@ -40,7 +40,12 @@ def run(source, output, paths, options):
           'options': json.loads(json.dumps(dataclasses.asdict(options))),
           'networks': encoder.digests, 'shapes': encoder.shapes(),
           'records': [len(_open(path)) for path in shards]}
-  if _begin(output, meta):
+  if not distributed.first():
+    distributed.meet('latents begun')
+  finished = _begin(output, meta)
+  if distributed.first():
+    distributed.meet('latents begun')
+  if finished:
     say(f'{output} already holds these latents: nothing to do')
     return
   faults, done = Faults(output), 0
@@ -53,9 +58,8 @@ def run(source, output, paths, options):
           target.unlink()
           raise BadInput(f'no record of {path} can be used: take this shard away')
       done += meta['records'][i]
-  if jax.process_count() > 1:
-    multihost_utils.sync_global_devices('encoded')
-  if jax.process_index() == 0:
+  distributed.meet('encoded')
+  if distributed.first():
     _finish(output, source, shards, encoder, meta)
 
 

@@ -94,7 +94,7 @@ def check_number(name, value, default):
                    f'--{name}={default}') from None
 
 
-def parse(argv, required=('config', 'workdir')):
+def parse(argv, required=('config', 'workdir'), example=EXAMPLE):
   """Parses flags, of which some are required; what is wrong with them becomes one BadInput."""
   from ml_collections import config_flags
   check_fields(argv)
@@ -110,7 +110,7 @@ def parse(argv, required=('config', 'workdir')):
     raise BadInput(f'argument "{rest[1]}" is not understood: options start with --')
   for name in required:
     if not flags.FLAGS[name].value:
-      raise BadInput(f'--{name} is not set: use {EXAMPLE}')
+      raise BadInput(f'--{name} is not set: use {example}')
 
 
 def main():
@@ -123,7 +123,8 @@ def main():
   given = flags.FLAGS
   distributed.initialize(given.distributed, given.coordinator, given.processes, given.process)
   from svdjax import train
-  train.train(flags.FLAGS.config, flags.FLAGS.workdir, ledger.process_start())
+  with distributed.together():
+    train.train(flags.FLAGS.config, flags.FLAGS.workdir, ledger.process_start())
 
 
 if __name__ == '__main__':

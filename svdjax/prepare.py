@@ -115,8 +115,9 @@ def checked(config, workdir):
   clips.clip(0, 0)
   if preview.wanted(config):
     preview.held_out(config, tokenizer)
-  check_memory(config, parts, *state_lib.shapes(config, parts, mesh), mesh,
-               clips.like(config.train.batch_size) if config.data.latents else None)
+  needed = check_memory(config, parts, *state_lib.shapes(config, parts, mesh), mesh,
+                        clips.like(config.train.batch_size) if config.data.latents else None)
+  say(f'a step is predicted to need {needed / 2**30:.2f} GiB of memory')
   return mesh, parts, tokenizer, clips
 
 

@@ -103,14 +103,19 @@ class Checkpoints:
     return 'nothing is saved yet' if step is None else f'the last good step is {step}'
 
   def _write(self, step, state, data):
-    partial, save = self.directory / f'{step}.partial', ocp.args.StandardSave
-    self.directory.mkdir(parents=True, exist_ok=True)
-    self._orbax.save(partial, force=True, args=ocp.args.Composite(
-        params=save(state.params), ema=save(state.ema), opt=save(state.opt),
-        data=ocp.args.JsonSave(data)))
-    fault = self._finish(partial, step) if distributed.first() else None
-    if not distributed.agree(fault is None):
-      raise fault or OSError('the first process could not finish it')
+    partial, save, fault = self.directory / f'{step}.partial', ocp.args.StandardSave, None
+    try:
+      self.directory.mkdir(parents=True, exist_ok=True)
+      self._orbax.save(partial, force=True, args=ocp.args.Composite(
+          params=save(state.params), ema=save(state.ema), opt=save(state.opt),
+          data=ocp.args.JsonSave(data)))
+    except Exception as error:  # of several processes, one alone may fail
+      fault = error
+    if distributed.agree(fault is None):
+      fault = self._finish(partial, step) if distributed.first() else None
+      if distributed.agree(fault is None):
+        return
+    raise fault or OSError('another process could not write its part')
 
   def _finish(self, partial, step):
     """Makes what all processes wrote the latest step; returns the error that prevented it."""
@@ -159,6 +164,7 @@ class Checkpoints:
                              f'going on from step {step}', step=bad)
           _move(self.directory / str(bad), self.workdir / 'damaged')
     if jax.process_count() > 1:
+      distributed.meet('good step')  # the checksums of a large state take minutes
       step = int(multihost_utils.broadcast_one_to_all(jnp.int32(step)))
     return step if step >= 0 else checkpoint.good_step(self.workdir)[0]
 

@@ -12,6 +12,7 @@ from svdjax.core.distributed import say
 from svdjax.core.errors import BadInput
 from svdjax.core.ledger import Ledger
 from svdjax.core.log import Log, NoLog
+from svdjax.core.memory import used_bytes
 from svdjax.core.overview import parameter_overview
 from svdjax.core.progress import Progress
 from svdjax.core.skips import Skips
@@ -70,7 +71,7 @@ def train(config, workdir, began=None):
 def _loop(config, run, step_fn, log, bar, stop, ledger):
   """Save and evaluate before stepping, so that a step number always names one state."""
   state, last, clips, row = run.state, config.train.steps, config.train.batch_size, {}
-  start, compiled = int(state.step), set()
+  start, compiled, told = int(state.step), set(), set()
   skips = Skips(run.saved.faults, run.data.get('skipped_steps', 0))
   batches = pipeline.batches(run.clips, clips, run.data['next_index'],
                              config.data.threads, own := mesh_lib.rows(run.mesh, clips))
@@ -78,6 +79,7 @@ def _loop(config, run, step_fn, log, bar, stop, ledger):
   def save(needed):
     ledger.to('save')
     skips.settle()
+    _tell_damaged(run, told)
     run.saved.save(state, {'next_index': step, 'skipped_steps': skips.total}, needed)
     ledger.mark(step)
 
@@ -100,21 +102,36 @@ def _loop(config, run, step_fn, log, bar, stop, ledger):
     try:
       batch = mesh_lib.global_batch(run.mesh, next(batches), clips, own)
     except BadInput:  # too many damaged records
-      save(needed=True)
+      _tell_damaged(run, told)
+      if jax.process_count() == 1:  # one of several cannot save without the others
+        save(needed=True)
       raise
     shapes = tuple(x.shape for x in jax.tree.leaves(batch))
     ledger.to('step' if shapes in compiled else 'compile')
+    given = state, run.frozen, batch, state_lib.numbers_at(config, step)
+    if shapes not in compiled and jax.process_count() > 1:
+      step_fn.lower(*given).compile()
+      distributed.meet('compiled')
     compiled.add(shapes)
-    state, metrics = step_fn(state, run.frozen, batch, state_lib.numbers_at(config, step))
+    state, metrics = step_fn(*given)
     ledger.to('step')
     skips.see(step, metrics['skipped'])
     if (step + 1) % config.train.log_every == 0 or step in (start, last - 1):
       row = fetch(metrics)
       skips.settle()
-      log.write_scalars(step + 1, row | {'skipped_steps': skips.total} | _pace(ledger))
+      log.write_scalars(step + 1, row | {
+          'skipped_steps': skips.total, 'memory_gib': used_bytes() / 2**30} | _pace(ledger))
     if distributed.first():
       bar.update(step + 1, {'loss': row['loss']})
     ledger.tick(step + 1)
+
+
+def _tell_damaged(run, told):
+  """Reports the damaged records that are not in `told` yet."""
+  for record in sorted(run.clips.damaged - told):
+    run.saved.faults.report('record', f'passed over: {run.clips.skipped[record]}', own=True,
+                            record=record)
+    told.add(record)
 
 
 def _pace(ledger):

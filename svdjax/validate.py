@@ -166,7 +166,7 @@ def check_pixels(clips, size, remedy):
 
 
 def check_memory(config, parts, initial, frozen, mesh, batch=None):
-  """Raises BadInput if the training step is predicted not to fit in memory, with the numbers.
+  """The bytes that a training step is predicted to need; raises BadInput if there are not so many.
 
   `batch` is one like those of training, by default the shapes of `abstract_batch`.
   """
@@ -181,6 +181,7 @@ def check_memory(config, parts, initial, frozen, mesh, batch=None):
     remedy += f', or set config.model.{network}.remat=full'
   require(predicted, f'a training step with batch_size {config.train.batch_size} and '
           f'{size.frames} frames of {size.height}x{size.width}', remedy)
+  return predicted
 
 
 def check_sampling_memory(config, specs, chosen, inputs):

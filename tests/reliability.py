@@ -3,8 +3,7 @@
     python tests/reliability.py [--kills 50] [--steps 200] [--only T3,T4]
 
 Kills, signals and long runs are made here, on real processes of a nano stage; the rest are the
-tests of this folder, run once and read by name. T5 to T7 and T24 need several processes or devices
-and are tests of their own. Ends with 1 if a promise is broken.
+tests of this folder, run once and read by name. Ends with 1 if a promise is broken.
 """
 
 import argparse
@@ -32,6 +31,12 @@ from lab import Lab
 
 # Promise and the tests that hold it, by words of their names; see also CHECKS below.
 TESTS = {
+    'T5': ('SIGTERM to one of 2 and of 4 processes: all save the same step and end with 0',
+           'test_distributed.py', 'sigterm'),
+    'T6': ('kill -9 of one of 2 processes ends the other within 40 s, and the run goes on',
+           'test_distributed.py', 'death'),
+    'T7': ('saved on one mesh, restored bitwise on 10 others; 10 steps on within 1e-5',
+           'test_sharding.py', 'any_mesh or another_mesh'),
     'T8': ('data order whatever the threads, from any step', 'inputs/test_pipeline.py',
            'threads or from_a_step or epoch'),
     'T9': ('one bit flipped in any file of a step is found, the step before is used',
@@ -47,8 +52,10 @@ TESTS = {
             'not_a_video or not_videos or truncated or sound or nothing or pixels'),
     'T15': ('steps that are not finite change nothing', 'test_state.py', 'not_finite'),
     'T18': ('a state may be donated as soon as save returns', 'test_saving.py', 'donated'),
+    'T19': ('checkpoints of the released format are read', 'test_saving.py', 'released'),
     'T20': ('weights go to PyTorch names and back', 'convert/test_table.py', ''),
     'T21': ('samples on the way change nothing', 'test_train.py', 'same_run_twice'),
+    'T24': ('one compilation for each size of clip', 'inputs/test_buckets.py', 'compiled_twice'),
     'T25': ('a changed recipe is refused with a diff, the rest is said', 'test_checkpoint.py',
             'changed_recipe or may_change or may_not')}
 
@@ -101,8 +108,9 @@ def kills(lab, count):
   error = abs(sum(found['seconds'].values()) / found['total'] - 1.)
   kept = same and not wrong and not left and worst <= 2 and error < 0.01
   return Found(kept, f'{done} kills, {partial} within a save; sha256 '
-               f'{"equal" if same else "differ"}, {wrong} repeated steps differ, {left} partial folders left, at most {worst} steps '
-               f'lost; ledger sums to wall time within {error:.2%}')
+               f'{"equal" if same else "differ"}, {wrong} repeated steps differ, {left} partial '
+               f'folders left, at most {worst} steps lost; ledger sums to wall time within '
+               f'{error:.2%}')
 
 
 def sigterm(lab, name, before=''):

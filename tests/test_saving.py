@@ -1,8 +1,10 @@
 """A step is on disk whole or not at all, damage is found, and a bad disk ends nothing."""
 
 import errno
+import pathlib
 import resource
 import shutil
+import zipfile
 
 import jax
 import jax.numpy as jnp
@@ -91,6 +93,15 @@ def test_steps_from_before_there_were_checksums_are_read_with_a_warning(saved, t
     (saved.directory / step / 'manifest.json').unlink()
   assert_is(restored(tmp_path)[0], 7)
   assert 'have no checksums: read unverified' in capsys.readouterr().err
+
+
+def test_a_checkpoint_of_the_released_format_is_read(tmp_path):
+  """T19: written with orbax 0.12.8; who changes the format keeps a way to read this."""
+  with zipfile.ZipFile(pathlib.Path(__file__).with_name('checkpoint.zip')) as file:
+    file.extractall(tmp_path)
+  state, data = restored(tmp_path)
+  assert_is(state, 7)
+  assert data == {'next_index': 7}
 
 
 def test_another_shape_is_refused_with_the_name_and_both_shapes(saved, tmp_path):

@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from svdjax import generate, state as state_lib
+from svdjax import generate, saving, state as state_lib
 from svdjax.core import mesh as mesh_lib, split
 from svdjax.core.params import select
 from svdjax.core.rng import key_of
 from svdjax.models import unet
-from svdjax.plan import exact
+from svdjax.plan import program
 from svdjax.tasks import parts as parts_lib
 
 pytestmark = pytest.mark.usefixtures('compiled')
@@ -95,6 +95,53 @@ def test_a_sharded_step_is_the_step_of_one_device(text, sizes):
   assert_equal_steps(step.sharded(sizes), expected)
 
 
+@pytest.fixture(scope='module')
+def kept(text, tmp_path_factory):
+  """(workdir, state) of a run on 2 x 2 x 2 devices, every number of its state its own."""
+  step, workdir, rng = text[0], tmp_path_factory.mktemp('kept'), np.random.default_rng(4)
+  own = lambda x: x + (x.dtype == np.float32) * rng.uniform(0, 1e-3, x.shape).astype(x.dtype)
+  state = jax.tree.map(own, state_lib.create(step.config, step.trained))
+  mesh = mesh_of((2, 2, 2))
+  placed = mesh_lib.place(state, mesh_lib.shardings(mesh, state))
+  assert saving.Checkpoints(workdir, 1).save(placed, {'next_index': 0})
+  return workdir, state
+
+
+def restored(step, workdir, mesh):
+  like, _ = state_lib.shapes(step.config, step.parts, mesh)
+  state, _ = saving.Checkpoints(workdir, 1).restore(like)
+  assert jax.tree.all(jax.tree.map(lambda x, s: x.sharding == s.sharding, state[1:], like[1:]))
+  return mesh_lib.place(state, mesh_lib.shardings(mesh, state))
+
+
+@pytest.mark.parametrize('sizes', [
+    (1, 1, 1), (2, 1, 1), (4, 1, 1), (8, 1, 1), (1, 2, 1), (1, 4, 1), (1, 8, 1), (1, 1, 2),
+    (1, 2, 2), (1, 4, 2)], ids=str)
+def test_a_state_is_restored_bitwise_on_any_mesh(text, kept, sizes):
+  workdir, state = kept
+  jax.tree.map(np.testing.assert_array_equal, restored(text[0], workdir, mesh_of(sizes)), state)
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_alike_on_another_mesh(text, kept):
+  """Sums in another order: 1e-6 of the first loss, 1e-5 of the tenth."""
+  step, losses = text[0], []
+  for sizes in ((1, 1, 1), (8, 1, 1), (1, 8, 1), (1, 4, 2)):
+    mesh = mesh_of(sizes)
+    with jax.set_mesh(mesh):
+      run = state_lib.compiled(step.config, step.parts, mesh)
+      state = restored(step, kept[0], mesh)
+      frozen = mesh_lib.place(step.frozen, mesh_lib.shardings(mesh, step.frozen))
+      batch = jax.device_put(step.batch, mesh_lib.of_clips(mesh))
+      losses.append([])
+      for _ in range(10):
+        state, metrics = run(state, frozen, batch, step.numbers)
+        losses[-1].append(float(metrics['loss']))
+  for found in losses[1:]:
+    assert found[0] == pytest.approx(losses[0][0], rel=1e-6)
+    assert found == pytest.approx(losses[0], rel=1e-5)
+
+
 @pytest.mark.slow
 def test_pieces_of_a_batch_stay_where_they_are(nano):
   config = nano('i2v_14f,base', {'data.frames': 2, 'train.batch_size': 8, 'train.accumulate': 2})
@@ -113,7 +160,7 @@ def test_frames_cost_two_exchanges_a_block_and_no_gathered_activations():
   loss = lambda p, *a: jnp.square(network.apply(p, *a)).sum()
   with jax.set_mesh(mesh_of((1, 1, 8))):
     text = jax.jit(jax.grad(loss)).lower(*args).compile().as_text()
-  sent = exact.collectives(text)
+  sent = program.collectives(text)
   activation = 8 * 8 * 16 * 16 * 4 / 8 * 7 / 8  # bytes that a device sends of one [t h w c]
   blocks = 5 + 4  # ResBlocks and transformers
   assert sent['all-to-all'] == pytest.approx(2 * 2 * blocks * activation, rel=0.01)

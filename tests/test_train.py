@@ -81,7 +81,8 @@ def metrics_of(workdir):
   rows = {}
   for line in (workdir / 'metrics.jsonl').read_text().splitlines():
     row = json.loads(line)
-    row = {n: x for n, x in row.items() if n not in ('seconds', 'wall_time', 'data_wait')}
+    measured = ('seconds', 'wall_time', 'data_wait', 'memory_gib')
+    row = {n: x for n, x in row.items() if n not in measured}
     assert rows.setdefault(row['step'], row) == row
   return rows
 
@@ -207,6 +208,8 @@ def test_damaged_records_are_named_at_the_end(nano, compiled, tmp_path, capsys):
   record.write_split(tmp_path / 'data', 'train', clips)
   train.train(config, tmp_path / 'run')
   assert '1 records gave no clip and were passed over: record 2' in capsys.readouterr().err
+  row, = faults.read(tmp_path / 'run')
+  assert (row['kind'], row['record']) == ('record', 2) and 'not a video' in row['text']
 
 
 def test_steps_that_are_not_finite_stop_the_run_and_the_last_good_state_stays(

@@ -1,9 +1,28 @@
 """Several processes, each with its own devices, as one run: start, meet, speak with one voice."""
 
+import contextlib
+import itertools
+import os
+import time
+
 import jax
+import numpy as np
 
 from svdjax.core import faults
-from svdjax.core.errors import BadInput
+from svdjax.core.errors import BadInput, report
+
+PATIENCE = 24 * 3600  # seconds
+HEARTBEAT = 30  # seconds after which a process that is silent counts as dead, and the run ends
+
+_meetings = itertools.count()
+
+
+def add_options(parser):
+  """Adds to an argparse parser what `initialize` takes."""
+  parser.add_argument('--distributed', action='store_true', help='let JAX find the processes')
+  parser.add_argument('--coordinator', default='', help='HOST:PORT of process 0')
+  parser.add_argument('--processes', type=int, default=0, help='how many there are')
+  parser.add_argument('--process', type=int, default=-1, help='which one this is')
 
 
 def initialize(detect=False, coordinator='', processes=0, process=-1):
@@ -26,9 +45,11 @@ def initialize(detect=False, coordinator='', processes=0, process=-1):
     raise BadInput(f'--process {process} is not below --processes {processes}: they count from 0')
   if not detect and not all(given):
     return
-  explicit = dict(coordinator_address=coordinator, num_processes=processes, process_id=process)
+  explicit = dict(coordinator_address=coordinator, num_processes=processes, process_id=process,
+                  cluster_detection_method='deactivate')
   try:
-    jax.distributed.initialize(**(explicit if all(given) else {}))
+    jax.distributed.initialize(**(explicit if all(given) else {}),
+                               heartbeat_timeout_seconds=HEARTBEAT)
   except (ValueError, RuntimeError) as error:
     raise BadInput(f'the processes of this run did not find each other ({_first_line(error)}): '
                    'check --coordinator, or start them by a script of launch/') from None
@@ -50,15 +71,37 @@ def say(text):
 
 
 def meet(name):
-  """Waits until all processes have come to the place of this name."""
+  """Waits until all processes have come to this place, hours if need be.
+
+  To go before sums over processes that some reach much later: of those on CPU, each waits 30 s.
+  """
   if jax.process_count() > 1:
-    from jax.experimental import multihost_utils
-    multihost_utils.sync_global_devices(name)
+    from orbax.checkpoint import multihost
+    multihost.sync_global_processes(f'{name} {next(_meetings)}', timeout=PATIENCE,
+                                    processes=set(range(jax.process_count())))
 
 
 def agree(fine):
-  """Whether the first process says that all is fine; the others wait for it."""
+  """Whether all processes say that all is fine; each waits for the others."""
   if jax.process_count() == 1:
     return fine
+  meet('agree')
   from jax.experimental import multihost_utils
-  return bool(multihost_utils.broadcast_one_to_all(jax.numpy.int32(fine)))
+  return bool(multihost_utils.process_allgather(np.int32(fine)).all())
+
+
+@contextlib.contextmanager
+def together():
+  """Ends this process at once if what is done within fails and others take part.
+
+  At its end in order it would wait for them, and they for its part of the next sum.
+  """
+  try:
+    yield
+  except Exception as error:
+    if jax.process_count() == 1:
+      raise
+    code = report(error)
+    if first():
+      time.sleep(1.)  # what ends with it would end the others before they say the same
+    os._exit(code)

@@ -1,6 +1,7 @@
 """Refusing bad input at the border, and ending work that cannot go on: one sentence each."""
 
 import sys
+import traceback
 
 
 class BadInput(ValueError):
@@ -9,6 +10,18 @@ class BadInput(ValueError):
 
 class Stopped(RuntimeError):
   """Work that cannot go on although its input was fine; the message says what to do."""
+
+
+def report(error):
+  """Says on stderr what ended some work; returns its exit code, 2 if its input was bad."""
+  if isinstance(error, (BadInput, Stopped)):
+    print(f'error: {error}', file=sys.stderr, flush=True)
+  elif isinstance(error, PermissionError):
+    print(f'error: {error.filename} may not be read or written: change its permissions or name '
+          'another place', file=sys.stderr, flush=True)
+  else:
+    traceback.print_exception(error)
+  return 2 if isinstance(error, (BadInput, PermissionError)) else 1
 
 
 def run_command(main):
@@ -21,10 +34,5 @@ def run_command(main):
   """
   try:
     main()
-  except (BadInput, Stopped) as error:
-    print(f'error: {error}', file=sys.stderr)
-    sys.exit(2 if isinstance(error, BadInput) else 1)
-  except PermissionError as error:
-    print(f'error: {error.filename} may not be read or written: change its permissions or name '
-          'another place', file=sys.stderr)
-    sys.exit(2)
+  except (BadInput, Stopped, PermissionError) as error:
+    sys.exit(report(error))

@@ -23,17 +23,20 @@ class Faults:
   def __init__(self, workdir, silent=False):
     self._silent, self._path = silent, pathlib.Path(workdir) / 'faults.jsonl'
 
-  def report(self, kind, text, **fields):
+  def report(self, kind, text, own=False, **fields):
     """Reports one fault; never raises.
 
     Args:
       kind: short code: checkpoint, save, step, record, preview.
       text: a sentence.
+      own: no other process sees it, so that a silent one says it too.
       **fields: JSON values, e.g. the step.
     """
-    if self._silent:
+    if self._silent and not own:
       return
     say(f'warning: {text}')
+    if self._silent:
+      return
     row = {'time': round(time.time(), 3), 'kind': kind, **fields, 'text': text}
     with contextlib.suppress(OSError):
       jsonl.append(self._path, row)

@@ -3,6 +3,7 @@
 import collections
 import math
 import pathlib
+import resource
 
 import jax
 
@@ -17,13 +18,19 @@ VIEWS = ('reshape', 'transpose', 'squeeze', 'expand_dims')
 def available_bytes():
   """Memory of an accelerator, on CPU what the system has free, None where neither is known."""
   stats = jax.local_devices()[0].memory_stats()
-  if stats and 'bytes_limit' in stats:
-    return stats['bytes_limit']
-  return free_bytes()
+  return stats['bytes_limit'] if stats and 'bytes_limit' in stats else free_bytes()
+
+
+def used_bytes():
+  """Most memory in use so far: of the first accelerator, on CPU of this whole process."""
+  stats = jax.local_devices()[0].memory_stats()
+  if stats and 'peak_bytes_in_use' in stats:
+    return stats['peak_bytes_in_use']
+  return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def free_bytes():
-  """What the system has free, None where it does not say."""
+  """Memory that the system has free, None where that is not known; JAX is not started."""
   meminfo = pathlib.Path('/proc/meminfo')
   if not meminfo.is_file():
     return None

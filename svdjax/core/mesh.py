@@ -8,6 +8,7 @@ Functions for layers read the mesh that `jax.set_mesh` set, and do nothing where
 import math
 
 import jax
+from jax.experimental import mesh_utils
 from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
 import numpy as np
 
@@ -45,9 +46,19 @@ def make(sizes, devices=None):
     raise BadInput(f'config.mesh of data={data} x fsdp={fsdp} x frame={frame} needs {count} '
                    f'devices and there are {len(devices)}: change one of them, or set '
                    'config.mesh.data=0')
-  # Devices in their own order: those of a host are neighbours, so frame and fsdp stay inside hosts.
-  return jax.sharding.Mesh(np.asarray(devices[:count]).reshape(data, fsdp, frame), AXES,
+  return jax.sharding.Mesh(_arranged(devices, (data, fsdp, frame)), AXES,
                            axis_types=(AxisType.Auto,) * len(AXES))
+
+
+def _arranged(devices, shape):
+  """Devices as an array: on a whole TPU slice, along its links; elsewhere in their own order.
+
+  In their own order those of a host are neighbours, so that frame and fsdp stay inside hosts.
+  """
+  slices = {getattr(d, 'slice_index', 0) for d in devices}
+  if devices[0].platform == 'tpu' and len(slices) == 1 and len(devices) == math.prod(shape):
+    return mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)
+  return np.asarray(devices[:math.prod(shape)]).reshape(shape)
 
 
 def use(sizes):

@@ -28,14 +28,12 @@ def sizes_of(data):
 
 
 def extents(source, schema=None):
-  """(seconds, height, width) of each record, float64 [n 3]; damaged ones are (0, 1, 1)."""
+  """record.extent of each record, read one by one, float64 [n 3]; damaged ones are (0, 1, 1)."""
   rows = np.ones((len(source), 3))
   with Progress(len(source), label='sizes of clips', unit='clips') as bar:
     for i in range(len(source)):
       try:
-        entry = record.decode(source[i], schema)
-        seconds = entry['pts'][-1] * entry['timebase_num'] / entry['timebase_den']
-        rows[i] = seconds, entry['height'], entry['width']
+        rows[i] = record.extent(record.decode(source[i], schema))
       except RuntimeError:  # what a damaged record raises; reading it will say so
         rows[i, 0] = 0.
       bar.update(i + 1)
@@ -100,6 +98,12 @@ class Order:
 class Buckets:
   """The bucket of each record of a source.
 
+  Args:
+    data: config.data.
+    source: serialized records.
+    schema: of the records.
+    known: record.extents of them; None, or another number of rows, reads all records.
+
   Attributes:
     sizes: Sizes.
     bucket: index of each record's, int [n]; -1 for records too short for all.
@@ -108,9 +112,11 @@ class Buckets:
     BadInput: no record is long enough for any.
   """
 
-  def __init__(self, data, source, schema=None):
+  def __init__(self, data, source, schema=None, known=None):
     self.sizes = sizes_of(data)
-    self.bucket = assign(extents(source, schema), self.sizes, data.fps)
+    if known is None or len(known) != len(source):
+      known = extents(source, schema)
+    self.bucket = assign(known, self.sizes, data.fps)
     if (self.bucket < 0).all():
       raise BadInput(f'data folder {data.source} holds no clip as long as a bucket of '
                      f'config.data.buckets at {max(data.fps):g} frames a second: add one of fewer '

@@ -60,14 +60,16 @@ class Clips:
 
   def __init__(self, data, split, seed, tokenize=None, folder=None):
     self.data, self.seed, self.tokenize = data, seed, tokenize
-    self.source = records(folder or data.source, split)
+    folder = folder or data.source
+    self.source = records(folder, split)
     if 'camera' in data:
       self.source = selection.filmed(self.source, data.camera, f'data folder {data.source}',
                                      self.schema)
     self.cache, self.lock, self.skipped, self.damaged = {}, threading.Lock(), {}, set()
     self.size, self.buckets = buckets.sizes_of(data)[0], None
     if data.get('buckets'):
-      self.buckets = buckets.Buckets(data, self.source, self.schema)
+      known = None if 'camera' in data else record.extents(folder, split)
+      self.buckets = buckets.Buckets(data, self.source, self.schema, known)
 
   def __len__(self):
     return len(self.source)

@@ -1,7 +1,8 @@
 """What is on disk: one record per clip, in ArrayRecord shards that TFDS can open.
 
 A data folder holds `svd_clips-SPLIT.array_record-00000-of-00004` files beside TFDS's
-`features.json` and `dataset_info.json`. Writing and reading never import TensorFlow.
+`features.json` and `dataset_info.json`. Writing and reading never import TensorFlow. Beside each
+shard lie the sizes of its clips, `sizes-SPLIT.array_record-00000-of-00004.npy`.
 """
 
 import functools
@@ -97,6 +98,36 @@ def shard_name(split, index, num_shards):
   return f'{NAME}-{split}.array_record-{index:05d}-of-{num_shards:05d}'
 
 
+def extent(record):
+  """(seconds, height, width) of a record."""
+  seconds = float(record['pts'][-1]) * record['timebase_num'] / record['timebase_den']
+  return seconds, record['height'], record['width']
+
+
+def _extents_path(shard):
+  shard = pathlib.Path(shard)
+  return shard.with_name(f'{shard.name.replace(NAME, "sizes", 1)}.npy')
+
+
+def extents(directory, split):
+  """The `extent` of every record of a split, float64 [n 3]; None if a shard has no file of them."""
+  try:
+    return np.concatenate([np.load(_extents_path(path), allow_pickle=False)
+                           for path in shard_paths(directory, split)])
+  except (OSError, ValueError, EOFError):  # not there, or torn
+    return None
+
+
+def _finish(path, rows):
+  """Gives a written shard its name, and what lies beside it; never an old file beside a new one."""
+  beside = _extents_path(path)
+  beside.unlink(missing_ok=True)
+  pathlib.Path(f'{path}.tmp').rename(path)
+  with open(f'{beside}.tmp', 'wb') as file:
+    np.save(file, np.array(rows, np.float64).reshape(-1, 3))
+  pathlib.Path(f'{beside}.tmp').rename(beside)
+
+
 def write_shard(path, records, schema=None):
   """Writes records (an iterable of field dicts) to one shard, there only once it is complete.
 
@@ -108,13 +139,14 @@ def write_shard(path, records, schema=None):
   Returns:
     The number of records.
   """
-  path, count = pathlib.Path(path), 0
+  rows = []
   writer = array_record_module.ArrayRecordWriter(f'{path}.tmp', 'group_size:1,uncompressed')
-  for count, record in enumerate(records, 1):
+  for record in records:
     writer.write(encode(record, schema))
+    rows.append(extent(record))
   writer.close()
-  pathlib.Path(f'{path}.tmp').rename(path)
-  return count
+  _finish(path, rows)
+  return len(rows)
 
 
 def write_split(directory, split, records, num_shards=1):
@@ -130,14 +162,14 @@ def write_split(directory, split, records, num_shards=1):
   names = [shard_name(split, i, num_shards) for i in range(num_shards)]
   writers = [array_record_module.ArrayRecordWriter(
       str(directory / (name + '.tmp')), 'group_size:1,uncompressed') for name in names]
-  lengths = [0] * num_shards
+  rows = [[] for _ in range(num_shards)]
   for i, record in enumerate(records):
     writers[i % num_shards].write(encode(record))
-    lengths[i % num_shards] += 1
-  for writer, name in zip(writers, names):
+    rows[i % num_shards].append(extent(record))
+  for writer, name, own in zip(writers, names, rows):
     writer.close()
-    (directory / (name + '.tmp')).rename(directory / name)
-  return lengths
+    _finish(directory / name, own)
+  return [len(own) for own in rows]
 
 
 def write_metadata(directory, splits, world=None, schema=None):

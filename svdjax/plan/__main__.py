@@ -15,6 +15,9 @@ from svdjax import main as command
 from svdjax.core import platform
 from svdjax.core.errors import BadInput, run_command
 from svdjax.plan import topology as topology_lib
+from svdjax.validate import check_config
+
+EXAMPLE = '--config experiments/i2v_14f.py --topology v5e:16x16'
 
 flags.DEFINE_string('topology', None, f'Chips, as {topology_lib.EXAMPLES}.')
 flags.DEFINE_bool('exact', False, 'Compile the step for the target instead of estimating.')
@@ -26,7 +29,7 @@ def main():
     print(__doc__)
     return
   platform.configure()
-  command.parse(sys.argv, ('config', 'topology'))
+  command.parse(sys.argv, ('config', 'topology'), EXAMPLE)
   config = flags.FLAGS.config
   target = topology_lib.parse(flags.FLAGS.topology)
   if flags.FLAGS.exact:
@@ -34,13 +37,11 @@ def main():
     exact.prepare(target)
   from svdjax.plan import estimate, report
   began = time.monotonic()
+  config.data.source = config.data.source or 'any'
   if 'vae' in config.model and not config.model.vae.scale:
     config.model.vae.scale = 1.
-  if flags.FLAGS.exact:
-    print(f'compiling the step for {target.name}: minutes to an hour', file=sys.stderr, flush=True)
-    plan = exact.exact(config, target)
-  else:
-    plan = estimate.estimate(config, target)
+  check_config(config)
+  plan = (exact.exact if flags.FLAGS.exact else estimate.estimate)(config, target)
   print('\n'.join(report.table(config, target, plan)))
   print(f'\nFigures are of one chip where nothing else is said. Assumed: {estimate.COMPUTE:.0%} of '
         f'the stated arithmetic, {estimate.BANDWIDTH:.0%} of the memory\'s and '

@@ -28,6 +28,11 @@ class Cost(NamedTuple):
   bytes: float
   collectives: collections.Counter
 
+  @property
+  def traffic(self):
+    """Bytes of all operations."""
+    return self.bytes + sum(n * size for (_, size), n in self.products.items())
+
 
 class Weights(NamedTuple):
   """Which values of a trace are parameters: their shapes and over how many chips each is split."""
@@ -35,9 +40,10 @@ class Weights(NamedTuple):
   mesh: dict[str, int]
 
 
-def inner(equation):
-  """The jaxprs that an equation calls, with how often each runs."""
-  times = equation.params.get('length', 1) if equation.primitive.name == 'scan' else 1
+def inner(equation, loops=True):
+  """The jaxprs that an equation calls, with how often each runs, or once if not `loops`."""
+  scan = loops and equation.primitive.name == 'scan'
+  times = equation.params.get('length', 1) if scan else 1
   for value in equation.params.values():
     for candidate in value if isinstance(value, (tuple, list)) else (value,):
       jaxpr = getattr(candidate, 'jaxpr', candidate)
@@ -45,13 +51,14 @@ def inner(equation):
         yield jaxpr, times
 
 
-def count(jaxpr, weights, lanes):
+def count(jaxpr, weights, lanes, loops=True):
   """The Cost of a jaxpr, traced under the mesh.
 
   Args:
     jaxpr: of the whole step.
     weights: Weights.
     lanes: of the chip.
+    loops: whether the body of a loop counts as often as it runs; XLA counts it once.
   """
   total = {'flops': 0., 'bytes': 0.}
   products, moved = collections.Counter(), collections.Counter()
@@ -61,14 +68,14 @@ def count(jaxpr, weights, lanes):
     where = {}  # value -> the specification it was last constrained to
     for equation in jaxpr.eqns:
       name = equation.primitive.name
-      for called, again in inner(equation):
+      for called, again in inner(equation, loops):
         walk(called, times * again)
       if name == 'sharding_constraint':
         for kind, size in collective(equation, where, weights):
           moved[kind] += times * size
         where[equation.outvars[0]] = equation.params['sharding'].spec
       flops, padded = arithmetic(equation, lanes)
-      traffic = sum(nbytes(v.aval) for v in (*equation.invars, *equation.outvars))
+      traffic = sum(moved_bytes(v.aval, weights) for v in (*equation.invars, *equation.outvars))
       total['flops'] += times * flops
       if padded:
         products[padded, traffic] += times
@@ -77,6 +84,16 @@ def count(jaxpr, weights, lanes):
 
   walk(jaxpr, 1)
   return Cost(total['flops'], products, total['bytes'], moved)
+
+
+def moved_bytes(aval, weights):
+  """Bytes of a value over all chips: parameters are there once for each group that splits them."""
+  if aval.shape not in weights.splits:
+    return nbytes(aval)
+  copies = math.prod(weights.mesh.values())
+  if aval.dtype == np.float32:  # the rest are gathered for the layer that reads them
+    copies /= weights.splits[aval.shape]
+  return copies * nbytes(aval)
 
 
 def arithmetic(equation, lanes):

@@ -19,6 +19,12 @@ from svdjax.validate import abstract_batch, check_mesh, check_split, largest_siz
 COMPUTE, BANDWIDTH, LINKS = 0.7, 0.8, 0.7
 
 
+class Rounds(NamedTuple):
+  """How much more of a step there is than with the body of each loop counted once."""
+  flops: float = 1.
+  traffic: float = 1.
+
+
 class Plan(NamedTuple):
   """Of one chip, in bytes, operations and seconds a step.
 
@@ -30,6 +36,7 @@ class Plan(NamedTuple):
     collectives: {kind: bytes sent}.
     compute, exchange: seconds of arithmetic and memory traffic; of collectives alone.
     exact: whether parameters to collectives come from a compiled program.
+    rounds: Rounds.
   """
   parameters: float
   state: float
@@ -40,6 +47,7 @@ class Plan(NamedTuple):
   compute: float
   exchange: float
   exact: bool = False
+  rounds: Rounds = Rounds()
 
   @property
   def total(self):
@@ -106,13 +114,15 @@ def estimate(config, topology):
   jaxpr, (state, frozen) = trace(config, sizes)
   fsdp, all_params = sizes['fsdp'], (state.params, frozen)
   weights = cost.Weights(share.splits(all_params, fsdp), sizes)
-  counted = cost.count(jaxpr, weights, topology.chip.lanes)
+  counted, once = (cost.count(jaxpr, weights, topology.chip.lanes, loops)
+                   for loops in (True, False))
+  rounds = Rounds(counted.flops / once.flops, counted.traffic / once.traffic)
   peak = peak_of(jaxpr, share.of_values(all_params, sizes))
   params = share.of_params(all_params, fsdp)
   ema = share.of_params((state.ema, state.opt), fsdp)
   moved = counted.collectives + gradients(state.params, sizes)
   return timed(Plan(params, ema, peak - params - ema, counted.flops / topology.count,
-                    0., dict(moved), 0., 0.), counted, topology)
+                    0., dict(moved), 0., 0., rounds=rounds), counted, topology)
 
 
 def gradients(params, sizes):
@@ -128,7 +138,6 @@ def timed(plan, counted, topology):
   rate, memory = chip.flops * COMPUTE, chip.bandwidth * BANDWIDTH
   products = sum(n * max(flops / rate, traffic / memory)
                  for (flops, traffic), n in counted.products.items())
-  traffic = counted.bytes + sum(n * traffic for (_, traffic), n in counted.products.items())
   seconds = (products + counted.bytes / memory) / chips
   sent = sum(plan.collectives.values()) / (chip.links * LINKS)
-  return plan._replace(traffic=traffic / chips, compute=seconds, exchange=sent)
+  return plan._replace(traffic=counted.traffic / chips, compute=seconds, exchange=sent)

@@ -4,14 +4,14 @@ The TPU compiler needs no TPU (`pip install libtpu`); programs for CPUs are comp
 machine's XLA on virtual devices. Set up by `prepare` before JAX starts.
 """
 
-import collections
+import contextlib
 import hashlib
-import importlib.util
+from importlib import metadata, util
 import json
-import math
 import os
 import pathlib
-import re
+import threading
+import time
 
 import jax
 from jax.experimental import topologies
@@ -20,14 +20,14 @@ import numpy as np
 from svdjax import state as state_lib
 from svdjax.core import mesh as mesh_lib
 from svdjax.core.errors import BadInput
-from svdjax.plan import estimate
+from svdjax.core.faults import say
+from svdjax.plan import estimate, program
 from svdjax.tasks import parts as parts_lib
 
 CACHE = pathlib.Path('~/.cache/svdjax/plan').expanduser()
-KINDS = ('all-gather', 'reduce-scatter', 'all-reduce', 'all-to-all', 'collective-permute')
-BYTES = {'pred': 1, 's8': 1, 'u8': 1, 'bf16': 2, 'f16': 2, 's32': 4, 'u32': 4, 'f32': 4, 's64': 8,
-         'u64': 8, 'f64': 8}
+FIGURES = ('argument', 'temporary', 'flops', 'bytes', 'collectives')
 SOURCE = pathlib.Path(__file__).parents[1]
+APART = [SOURCE / 'plan' / name for name in ('__main__.py', 'report.py', 'cost.py', 'topology.py')]
 
 
 def prepare(topology):
@@ -39,12 +39,12 @@ def prepare(topology):
   if topology.kind == 'gpu':
     raise BadInput(f'--exact cannot compile for {topology.name} without such a GPU: leave it out '
                    'for the quick estimate')
-  os.environ['JAX_PLATFORMS'] = 'cpu'
+  jax.config.update('jax_platforms', 'cpu')
   if topology.kind == 'cpu':
     flags = os.environ.get('XLA_FLAGS', '')
     os.environ['XLA_FLAGS'] = (
         f'{flags} --xla_force_host_platform_device_count={topology.count}'.strip())
-  elif importlib.util.find_spec('libtpu') is None:
+  elif util.find_spec('libtpu') is None:
     raise BadInput('--exact for TPU needs the TPU compiler: pip install libtpu (no TPU is needed), '
                    'or leave it out for the quick estimate')
   else:
@@ -57,29 +57,59 @@ def key(config, topology):
   """Names a compilation by all that it depends on: config, target, versions and the code."""
   digest = hashlib.sha256(f'{config.to_json_best_effort(sort_keys=True)}{topology.name}'.encode())
   for path in sorted(SOURCE.rglob('*.py')):
-    if 'plan' not in path.parts:
+    if path not in APART:
       digest.update(path.read_bytes())
-  digest.update(jax.__version__.encode())
+  for package in ('jaxlib', 'libtpu'):
+    with contextlib.suppress(metadata.PackageNotFoundError):
+      digest.update(f'{package} {metadata.version(package)}'.encode())
   return digest.hexdigest()[:24]
 
 
 def measured(config, topology):
-  """{'argument', 'temporary', 'flops', 'bytes', 'collectives'} of the compiled step of one chip.
+  """The FIGURES of the compiled step of one chip, by name; loops count once in FLOPs and bytes.
 
   Compiles for minutes to an hour, or reads what an earlier call has kept in CACHE.
   """
   kept = CACHE / f'{key(config, topology)}.json'
-  if kept.is_file():
-    return json.loads(kept.read_text())
-  program = compiled(config, topology)
-  memory, costs = program.memory_analysis(), program.cost_analysis()
+  with contextlib.suppress(OSError, ValueError):  # not there, or torn
+    found = json.loads(kept.read_text())
+    if set(found) == set(FIGURES):
+      return found
+  with _waiting(f'compiling the step for {topology.name}'):
+    step = compiled(config, topology)
+  memory, costs = step.memory_analysis(), step.cost_analysis()
   costs = costs[0] if isinstance(costs, list) else costs
   found = {'argument': memory.argument_size_in_bytes, 'temporary': memory.temp_size_in_bytes,
            'flops': costs.get('flops', 0.), 'bytes': costs.get('bytes accessed', 0.),
-           'collectives': collectives(program.as_text())}
-  CACHE.mkdir(parents=True, exist_ok=True)
-  kept.write_text(json.dumps(found, indent=2))
+           'collectives': program.collectives(step.as_text())}
+  try:
+    CACHE.mkdir(parents=True, exist_ok=True)
+    temporary = kept.with_suffix(f'.{os.getpid()}')
+    temporary.write_text(json.dumps(found, indent=2))
+    temporary.replace(kept)
+  except OSError as error:
+    say(f'warning: the result cannot be kept in {CACHE} ({error.strerror}): the next plan will '
+        'compile again')
   return found
+
+
+@contextlib.contextmanager
+def _waiting(what, seconds=30.):
+  """Says every so many seconds how long something has taken: the compiler tells no more."""
+  done, began = threading.Event(), time.monotonic()
+
+  def tell():
+    while not done.wait(seconds):
+      say(f'{what}: {(time.monotonic() - began) / 60:.1f} min so far')
+
+  say(f'{what}: minutes to an hour')
+  thread = threading.Thread(target=tell, daemon=True)
+  thread.start()
+  try:
+    yield
+  finally:
+    done.set()
+    thread.join()
 
 
 def compiled(config, topology):
@@ -100,50 +130,19 @@ def compiled(config, topology):
     return step.lower(state, frozen, batch, numbers).compile()
 
 
-def collectives(text):
-  """{kind: bytes that a chip sends} from the text of a compiled program.
-
-  Those inside loops are counted once: SVD's are in straight code.
-  """
-  sent = collections.Counter()
-  for line in text.splitlines():
-    found = re.search(rf'= (.*?) ({"|".join(KINDS)})(-start)?\(', line)
-    if not found:
-      continue
-    shapes = re.findall(r'(\w+)\[([\d,]*)\]', found[1])
-    sizes = [BYTES.get(t, 4) * int(np.prod([int(n) for n in dims.split(',') if n], initial=1))
-             for t, dims in shapes]
-    size = max(sizes) if found[3] else sum(sizes)
-    n = group(line)
-    factor = {'all-reduce': 2 * (n - 1) / n, 'reduce-scatter': n - 1, 'collective-permute': 1}
-    sent[found[2]] += size * factor.get(found[2], (n - 1) / n)
-  return dict(sent)
-
-
-def group(line):
-  """How many chips take part in each group of a collective."""
-  if found := re.search(r'replica_groups=\{\{([\d,]+)\}', line):
-    return len(found[1].split(','))
-  if found := re.search(r'replica_groups=\[(\d+),(\d+)\]', line):
-    return int(found[2])
-  if found := re.search(r"replica_groups=mesh\[(.*?)\] \{(.*?)\}", line):
-    sizes = dict(re.findall(r"'(\w+)'=(\d+)", found[1]))
-    named = re.findall(r"'(\w+)'(?::\(\d+\)(\d+))?", found[2])  # a part of an axis has its own size
-    return math.prod(int(part or sizes[axis]) for axis, part in named)
-  raise ValueError(f'no replica groups in {line.strip()[:200]}')
-
-
 def exact(config, topology):
   """The Plan of a training step compiled for a topology, and its quick estimate's times.
+
+  XLA counts the body of a loop once (pieces of a batch, chunks of attention, frames of the
+  encoder); the rounds after the first come from the trace.
 
   Args, raises: as of `estimate.estimate`.
   """
   quick, found = estimate.estimate(config, topology), measured(config, topology)
-  chip = topology.chip
-  state = quick.parameters + quick.state
-  memory = found['bytes'] / (chip.bandwidth * estimate.BANDWIDTH)
+  chip, collectives = topology.chip, found['collectives']
+  traffic = found['bytes'] * quick.rounds.traffic
   return quick._replace(
-      temporary=found['argument'] - state + found['temporary'], flops=found['flops'],
-      traffic=found['bytes'], collectives=found['collectives'],
-      compute=max(quick.compute, memory),
-      exchange=sum(found['collectives'].values()) / (chip.links * estimate.LINKS), exact=True)
+      temporary=found['argument'] - quick.parameters - quick.state + found['temporary'],
+      flops=found['flops'] * quick.rounds.flops, traffic=traffic, collectives=collectives,
+      compute=max(quick.compute, traffic / (chip.bandwidth * estimate.BANDWIDTH)),
+      exchange=sum(collectives.values()) / (chip.links * estimate.LINKS), exact=True)

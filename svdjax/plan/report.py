@@ -62,10 +62,11 @@ def remedies(config, topology, plan):
                  f'about {gib(activations)}')
   if config.task == 'denoising' and not config.data.latents:
     found.append('config.data.latents: latents computed once leave the autoencoder outside')
-  if state + activations > room and config.data.frames > 1:
+  shares = [n for n in range(config.mesh.frame + 1, config.data.frames + 1)
+            if config.data.frames % n == 0 and topology.count % (config.mesh.fsdp * n) == 0]
+  if state + activations > room and shares:
     need = config.mesh.frame * activations / max(room - state, 1)
-    parts = next((n for n in range(2, config.data.frames + 1)
-                  if config.data.frames % n == 0 and n >= need), config.data.frames)
+    parts = next((n for n in shares if n >= need), shares[-1])
     found.append(f'config.mesh.frame={parts}: that many chips share a clip')
   elif state + activations > room:
     found.append('more chips with a larger config.mesh.fsdp, or chips with more memory')

@@ -6,7 +6,7 @@ import re
 from typing import NamedTuple
 
 from svdjax.core.errors import BadInput
-from svdjax.core.memory import available_bytes
+from svdjax.core.memory import free_bytes
 
 GB, GIB = 10 ** 9, 2 ** 30
 
@@ -73,6 +73,6 @@ def host(devices):
   Its speed is taken as 16 fused multiply-adds a cycle and core at 2.5 GHz: a guess, since nothing
   states it.
   """
-  memory = (available_bytes() or 16 * GIB) / devices
+  memory = (free_bytes() or 16 * GIB) / devices
   return Chip(memory, 2 * 16 * 2.5e9 * (os.cpu_count() or 1) / devices, 10 * GB / devices,
               10 * GB / devices, 8)

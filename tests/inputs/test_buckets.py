@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import shutil
 
 import hypothesis
 from hypothesis import strategies as st
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from data.toyworld import clip as toy_clip
-from svdjax import train, validate
+from svdjax import state as state_lib, train, validate
 from svdjax.core.errors import BadInput
 from svdjax.inputs import buckets, pipeline, record
 from svdjax.inputs.buckets import Size
@@ -39,6 +40,21 @@ def test_a_record_goes_to_the_longest_bucket_of_its_shape(config):
   assert clips.buckets.bucket.tolist() == [0] * 3 + [1] * 4 + [2] * 5
   for index, size in ((0, WIDE), (3, TALL), (7, LONG)):
     assert clips.clip(index, 0)['video'].shape == (*size, 3)
+
+
+def test_sizes_stored_beside_shards_save_reading_all_records(config, mixed, tmp_path, monkeypatch):
+  buckets_of = lambda: pipeline.Clips(config.data, 'train', 0).buckets.bucket.tolist()
+  found, folder = buckets_of(), tmp_path / 'copy'
+  with monkeypatch.context() as patch:
+    patch.setattr(record, 'decode', None)  # nothing is read
+    assert buckets_of() == found
+  shutil.copytree(mixed, folder)
+  beside, = folder.glob('sizes-train*.npy')
+  config.data.source = str(folder)
+  for spoil in (lambda: np.save(beside, np.ones((2, 3))), lambda: beside.write_bytes(b'torn'),
+                lambda: beside.write_bytes(b''), beside.unlink):
+    spoil()
+    assert buckets_of() == found
 
 
 def test_a_batch_has_one_size_and_an_epoch_every_bucket(config):
@@ -113,7 +129,13 @@ def test_the_largest_bucket_decides_what_fits_in_memory(config):
   assert validate.abstract_batch(config)['video'].shape[1:] == (*LONG, 3)
 
 
-def test_a_run_of_two_sizes_resumes_exactly(nano, mixed, tmp_path, compiled):
+def test_a_run_of_two_sizes_is_compiled_twice_and_resumes_exactly(
+    nano, mixed, tmp_path, compiled, monkeypatch):
+  steps = []
+  real = state_lib.compiled
+  monkeypatch.setattr(state_lib, 'compiled',
+                      lambda *args: steps.append(real(*args)) or steps[-1])
+
   def losses(workdir, *steps):
     for last in steps:
       config = nano('autoencoder', {'data.source': mixed, 'train.steps': last,
@@ -125,3 +147,4 @@ def test_a_run_of_two_sizes_resumes_exactly(nano, mixed, tmp_path, compiled):
 
   whole, pieces = losses(tmp_path / 'whole', 6), losses(tmp_path / 'pieces', 3, 6)
   assert len(whole) == 6 and whole == pieces
+  assert steps[0]._cache_size() == 2  # pylint: disable=protected-access

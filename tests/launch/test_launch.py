@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -42,6 +43,45 @@ def test_training_options_survive_all_shells(script):
     text = text.replace('\\\\', '\0').replace('\\', '').replace('\0', '\\')
   assert '-m svdjax.main' in text and '--workdir=/mnt/my runs/a' in text
   assert ('--distributed' in text) == (script != 'gpu')
+
+
+@pytest.fixture
+def fake(tmp_path):
+  """fake(name, script) puts a command of this name first in PATH."""
+
+  def command(name, script):
+    path = tmp_path / name
+    path.write_text(f'#!/usr/bin/env bash\n{script}\n')
+    path.chmod(0o755)
+
+  command.path = f'{tmp_path}:{os.environ["PATH"]}'
+  return command
+
+
+@pytest.mark.parametrize('script, asked, code', [
+    ('slurm', True, 0), ('slurm', False, 3), ('gke', True, 75), ('gke', False, 3)])
+def test_a_job_passes_sigterm_on_and_comes_again(fake, tmp_path, script, asked, code):
+  """Of a run that saves when it is asked to end, or fails on its own."""
+  shell = f'echo $$ > {tmp_path}/pid\nexec sh -c'
+  fake('sbatch', f'{shell} "${{!##--wrap=}}"')
+  fake('xpk', f'{shell} "${{!##--command=}}"')
+  for name in ('srun', 'python'):
+    fake(name, 'trap "echo saved; exit 0" TERM; echo up; sleep 5 & wait' if asked else 'exit 3')
+  fake('pip', '')
+  fake('scontrol', f'echo "$@" > {tmp_path}/said')
+  job = subprocess.Popen(['bash', f'launch/{script}.sh', *TRAIN], cwd=ROOT, text=True,
+                         stdout=subprocess.PIPE,
+                         env=SETTINGS | {'PATH': fake.path, 'SLURM_JOB_ID': '7'})
+  if asked:
+    while job.stdout.readline() != 'up\n':
+      pass
+    os.kill(int((tmp_path / 'pid').read_text()), signal.SIGTERM)
+    assert job.stdout.readline() == 'saved\n'
+  assert job.wait(timeout=20) == code
+  if script == 'slurm' and asked:
+    assert (tmp_path / 'said').read_text() == 'requeue 7\n'
+  else:
+    assert not (tmp_path / 'said').exists()
 
 
 @pytest.mark.parametrize('script, missing', [('tpu', 'ZONE'), ('gke', 'CLUSTER')])

@@ -59,6 +59,7 @@ def test_arithmetic_of_a_chip_is_constant_at_fixed_clips_per_chip(stage, plans):
   config.train.batch_size = 64
   wide = estimate.estimate(config, target(64))
   assert wide.flops == pytest.approx(plans['fsdp'].flops, rel=0.01)
+  assert wide.compute == pytest.approx(plans['fsdp'].compute, rel=0.1)  # biases count less
   assert wide.collectives['all-gather'] == pytest.approx(plans['fsdp'].collectives['all-gather'])
 
 
@@ -100,24 +101,14 @@ def test_the_table_names_all_figures(stage, plans):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('mesh', [{}, {'fsdp': 4}, {'frame': 2}], ids=str)
-def test_the_estimate_is_near_the_compiled_step(stage, mesh, tmp_path, monkeypatch):
+@pytest.mark.parametrize('mesh, pieces', [({}, 1), ({'fsdp': 4}, 1), ({'frame': 2}, 1),
+                                          ({'data': 4}, 2)], ids=str)
+def test_the_estimate_is_near_the_compiled_step(stage, mesh, pieces, tmp_path, monkeypatch):
   monkeypatch.setattr(exact, 'CACHE', tmp_path)
   config = stage(**mesh)
-  found = exact.measured(config, target(8))
-  quick = estimate.estimate(config, target(8))
-  assert quick.flops == pytest.approx(found['flops'], rel=0.15)
-  assert quick.parameters + quick.state == pytest.approx(found['argument'], rel=0.15)
-  assert exact.measured(config, target(8)) == found and list(tmp_path.iterdir())
-
-
-def test_collectives_are_read_from_a_program():
-  text = """
-  %a = bf16[64,32]{1,0} all-gather(%x), replica_groups={{0,1,2,3},{4,5,6,7}}, dimensions={0}
-  %b = (f32[8]{0}, f32[8]{0}) all-to-all(%y, %z), replica_groups=[4,2]<=[8]
-  %c = f32[16]{0} all-reduce(%w), replica_groups=[1,8]<=[8], to_apply=%sum
-  %d = f32[4]{0} all-gather(%v), replica_groups=mesh['a'=2,'b'=4] {'b'}, dimensions={0}
-  """
-  assert exact.collectives(text) == {
-      'all-gather': 64 * 32 * 2 * 3 / 4 + 16 * 3 / 4, 'all-to-all': 64 / 2,
-      'all-reduce': 2 * 64 * 7 / 8}
+  config.train.accumulate = pieces
+  where = target(8 // pieces)
+  found, quick = exact.exact(config, where), estimate.estimate(config, where)
+  assert quick.flops == pytest.approx(found.flops, rel=0.15)
+  assert quick.parameters + quick.state == pytest.approx(
+      exact.measured(config, where)['argument'], rel=0.15)
