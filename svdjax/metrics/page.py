@@ -44,7 +44,7 @@ def _conditions(values):
       value = '; '.join(f'{k}: ' + (', '.join(f'{a} {b}' for a, b in v.items())
                                     if isinstance(v, dict) else str(v)) for k, v in value.items())
     lines.append(f'<tr><td>{html.escape(name)}</td>'
-                 f'<td class="text">{html.escape(str(value))}</td></tr>')
+                 f'<td class="text">{html.escape(str(value) or "none")}</td></tr>')
   return f'<table>{"".join(lines)}</table>'
 
 
