@@ -1,6 +1,7 @@
 """Tasks against their trivial answers."""
 
 import dataclasses
+import json
 import types
 
 import numpy as np
@@ -137,7 +138,8 @@ def test_a_camera_lora_is_compared_with_itself_without_factors(nano, drawn, toy_
 
 def test_the_azimuth_of_a_turntable_is_compared_with_standing_still():
   from data.toyworld import clip, render, scene, turntable, world
-  known = segment.make_world(world.describe() | {'models': turntable.models()})
+  told = json.dumps(world.describe() | {'models': turntable.models()})
+  known = segment.make_world(json.loads(told))
   drawn = scene.sample(0, 'test', 0, {'turntable': 1})
   video, truths = render.render(drawn, 64, 64, 8)[None], [clip.truth(drawn, 8, 8)]
   measured = lambda world: margins.azimuths(
