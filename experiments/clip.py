@@ -23,7 +23,7 @@ def get_config(arg='full'):
   c.data.captions = (0.4, 0.3, 0.3)  # later stages read all three
   c.data.fps = c.data.fps[:1]
   c.train.steps = {'full': 400_000, 'small': 3_000, 'tiny': 125}[scale]
-  c.train.batch_size = {'full': 79_872, 'small': 256, 'tiny': 64}[scale]  # full: 384 GPUs of 208
+  c.train.batch_size = {'full': 79_872, 'small': 256, 'tiny': 64}[scale]  # full: about the 79k of its name
   c.optim.lr = {'full': 5e-4, 'small': 5e-4, 'tiny': 1e-3}[scale]  # ours, as average and decay
   c.optim.decay = True
   return c
