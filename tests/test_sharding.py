@@ -114,6 +114,7 @@ def restored(step, workdir, mesh):
   return mesh_lib.place(state, mesh_lib.shardings(mesh, state))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('sizes', [
     (1, 1, 1), (2, 1, 1), (4, 1, 1), (8, 1, 1), (1, 2, 1), (1, 4, 1), (1, 8, 1), (1, 1, 2),
     (1, 2, 2), (1, 4, 2)], ids=str)

@@ -28,7 +28,7 @@ def test_what_a_loop_sends_counts_as_often_as_it_runs(rounds):
   x = jax.device_put(jnp.ones((8, 256)), mesh_lib.of_clips(mesh))
 
   def sums(x):
-    inner = lambda c, _: (jax.lax.fori_loop(0, 3, lambda _, c: (x * c).sum(0), c), None)
+    inner = lambda c, _: (jax.lax.fori_loop(0, 3, lambda _, c: (x * c[None]).sum(0), c), None)
     return jax.lax.scan(inner, jnp.ones(256), None, rounds)[0]
 
   text = jax.jit(sums).lower(x).compile().as_text()
