@@ -39,7 +39,7 @@ def stage(runs, name, experiment, init, setup, train, times):
   steps = importlib.import_module(f'experiments.{file[:-3]}').get_config(arg).train.steps
   command = ('-m', 'svdjax.main', '--config', f'experiments/{experiment}', '--workdir',
              f'{runs}/{name}', f'--config.data.source={runs}/toy',
-             f'--config.train.steps={round(steps * times)}')
+             f'--config.train.steps={max(1, round(steps * times))}')
   if init:
     command += ('--config.init_from=' + ','.join(f'{runs}/{i}' for i in init),)
   return Step(name, command, setup + train * times)
