@@ -2,7 +2,7 @@
 
 A data folder holds `svd_clips-SPLIT.array_record-00000-of-00004` files beside TFDS's
 `features.json` and `dataset_info.json`. Writing and reading never import TensorFlow. Beside each
-shard lie the sizes of its clips, `sizes-SPLIT.array_record-00000-of-00004.npy`.
+shard lie the sizes of its clips, `sizes-SPLIT-00000-of-00004.npy`.
 """
 
 import functools
@@ -106,7 +106,7 @@ def extent(record):
 
 def _extents_path(shard):
   shard = pathlib.Path(shard)
-  return shard.with_name(f'{shard.name.replace(NAME, "sizes", 1)}.npy')
+  return shard.with_name(shard.name.replace(NAME, 'sizes').replace('.array_record', '') + '.npy')
 
 
 def extents(directory, split):
