@@ -96,8 +96,11 @@ def test_a_model_of_another_denoiser_is_refused(
 @pytest.mark.parametrize('stage, sources', [
     ('image_pretrain,adapt', ['image_discrete']), ('image_discrete', ['autoencoder', 'clip']),
     ('video_pretrain,low', ['image_pretrain']), ('i2v_14f,base', ['video_pretrain', 'clip'])])
-def test_the_denoiser_of_the_stage_before_is_taken(nano, workdir_of, tmp_path, stage, sources):
-  handoff.adopt(nano(stage, {'init_from': ','.join(str(workdir_of(s)) for s in sources)}), tmp_path)
+def test_the_denoiser_of_the_stage_before_is_taken_as_it_is(nano, workdir_of, tmp_path, stage, sources):
+  config = nano(stage, {'init_from': ','.join(str(workdir_of(s)) for s in sources)})
+  before = config.diffusion.to_dict(), config.handoff.to_dict()
+  handoff.adopt(config, tmp_path)
+  assert (config.diffusion.to_dict(), config.handoff.to_dict()) == before
 
 
 def test_a_folder_that_is_no_workdir_is_refused(nano, tmp_path):

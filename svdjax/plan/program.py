@@ -44,6 +44,7 @@ def runs(bodies, entry):
   often = collections.Counter()
 
   def visit(name, times):
+    """Counts a computation that runs so many times, and those it calls."""
     often[name] += times
     for line in bodies[name]:
       rounds = ROUNDS.search(line)
