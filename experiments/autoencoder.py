@@ -6,18 +6,22 @@
       --workdir runs/decoder --config.data.source=toy --config.init_from=runs/autoencoder
     python -m svdjax.main --config experiments/autoencoder.py:tiny,adversarial \\
       --workdir runs/decoder_sharp --config.data.source=toy --config.init_from=runs/decoder
+    python -m svdjax.main --config experiments/autoencoder.py:tiny,decoder \\
+      --workdir runs/orbit_decoder --config.data.source=orbits --config.init_from=runs/autoencoder
 
 `full` is Stable Diffusion's autoencoder without its perceptual and adversarial terms, whose
 networks would have to be downloaded; most users convert its weights instead. SVD finetuned the decoder for
 temporal consistency and published neither losses nor iterations (recipe 1.2).
 `adversarial` goes on with a discriminator of clips, as Align your Latents does (section 3.1.1).
+`decoder` trains the image decoder alone, on footage unlike what it has seen: latents, and the UNets
+trained on them, stay as they are.
 """
 
 from experiments import base, sizes
 
 
 def get_config(arg='full'):
-  scale, variant = base.parse(arg, ('image', 'temporal', 'adversarial'))
+  scale, variant = base.parse(arg, ('image', 'temporal', 'adversarial', 'decoder'))
   c = base.get_base(scale)
   c.task = 'autoencoding'
   c.model = sizes.networks(scale, 'vae')
@@ -27,7 +31,7 @@ def get_config(arg='full'):
                        kl_weight={'full': 1e-6 / 48, 'small': 1e-4, 'tiny': 1e-3}[scale])
   c.train.ema = 0.999  # ours, as batch and rate; LDM scales 4.5e-6 by its batch
   c.data.fps = c.data.fps[:1]
-  if variant == 'image':
+  if variant in ('image', 'decoder'):
     c.handoff.fresh = ('vae/.*',)
     c.train.trainable = ('vae/.*',)
     c.data.crop = 'random'
@@ -48,6 +52,10 @@ def get_config(arg='full'):
     c.train.steps = {'full': 50_000, 'small': 2_000, 'tiny': 20}[scale]  # ours
     c.train.batch_size = {'full': 32, 'small': 16, 'tiny': 8}[scale]
     c.optim.lr = {'full': 1e-5, 'small': 1e-4, 'tiny': 1e-3}[scale]
+  if variant == 'decoder':
+    c.handoff.after, c.handoff.fresh = 'the image autoencoder', ()
+    c.train.trainable = ('vae/decoder/.*',)
+    c.train.steps = {'full': 50_000, 'small': 2_000, 'tiny': 500}[scale]  # ours
   if variant == 'adversarial':
     c.task = 'adversarial'
     c.handoff.after = 'autoencoder, variant temporal'

@@ -1,22 +1,26 @@
 """Multi-view: 21 views of an object on a circle, from one of them (SVD-MV).
 
     python -m data.toyworld --output orbits --kinds turntable --frames 21 --height 48 --width 48
+    python -m svdjax.main --config experiments/autoencoder.py:tiny,decoder \\
+      --workdir runs/orbit_decoder --config.data.source=orbits --config.init_from=runs/autoencoder
     python -m svdjax.main --config experiments/multiview.py:tiny --workdir runs/multiview \\
-      --config.data.source=orbits --config.init_from=runs/i2v_25f
+      --config.data.source=orbits --config.init_from=runs/orbit_decoder,runs/i2v_25f
     python -m svdjax.main --config experiments/multiview.py:tiny,unposed \\
-      --workdir runs/multiview_unposed --config.data.source=orbits --config.init_from=runs/i2v_25f
+      --workdir runs/multiview_unposed --config.data.source=orbits \\
+      --config.init_from=runs/orbit_decoder,runs/i2v_25f
     python -m svdjax.main --config experiments/multiview.py:tiny,image \\
       --workdir runs/multiview_image --config.data.source=orbits \\
-      --config.init_from=runs/image_pretrain,runs/clip
+      --config.init_from=runs/orbit_decoder,runs/image_pretrain,runs/clip
     python -m svdjax.main --config experiments/multiview.py:tiny,scratch \\
       --workdir runs/multiview_scratch --config.data.source=orbits \\
-      --config.init_from=runs/autoencoder,runs/clip
+      --config.init_from=runs/orbit_decoder,runs/clip
 
 SVD section 4.5 and appendix D: 12k iterations at 576×576, batch 16, lr 1e-5, from image-to-video
 with 25 frames (`posed`), and for comparison from the image model (`image`) and from nothing
 (`scratch`); the elevation joins the vector conditioning. `unposed` is the model of casual footage
 (MVImgNet), which knows no pose and whose portraits are turned to landscape. Noise levels, moving
-average and guidance are not given: image-to-video's, but for the guidance of orbits, SV3D's.
+average and guidance are not given: image-to-video's, but for the guidance of orbits, SV3D's. A
+small autoencoder that has not seen such objects blurs them: its decoder is trained on them first.
 """
 
 from experiments import base, i2v_14f, sizes, video_pretrain

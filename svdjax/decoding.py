@@ -10,14 +10,15 @@ from svdjax.metrics.figure import Figure
 def autoencoder(subject):
   """Fidelity of reconstructed held-out clips, and what can still be read: the most that any model
   of its latents can reach. The figures of `subject.other` stand beside, on the same clips."""
-  batch, truths = subject.held_out(('object', 'pointer'))
+  kinds = 'object', 'pointer'
+  batch, truths = subject.held_out(kinds, or_others=True)
   video, mean = batch['video'], subject.mean_clip(batch['video'])
   made = subject.autoencoded(video)
   beside = {n: other.autoencoded(video) for n, other in filter(None, [subject.other])}
   figures = [Figure('reconstruction PSNR', [quality.psnr(made, video).mean()],
                     {'mean video': quality.psnr(mean, video).mean()}
                     | {n: quality.psnr(x, video).mean() for n, x in beside.items()}, 'dB')]
-  if subject.world:
+  if subject.world and truths[0].get('kind') in kinds:
     read = truth.readable(made, truths, subject.world)
     by_chance = truth.chance(subject.world)
     figures += [Figure(f'{name} of reconstruction', [read[name]], {'chance': by_chance[name]})

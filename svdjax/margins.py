@@ -84,7 +84,9 @@ def multiview(subject):
   """How near the views that are not given are to the true ones."""
   batch, truths = subject.held_out(())
   video, made = batch['video'], subject.samples(batch, truths)
-  trivial = {'view copied': copied(video), 'truth, autoencoded': subject.autoencoded(video)}
+  trivial = {'view copied': copied(video),
+             'view copied, autoencoded': subject.autoencoded(copied(video)),
+             'truth, autoencoded': subject.autoencoded(video)}
   figures = fidelity(subject, made, video, slice(1, None), trivial, 'other views')
   return figures + azimuths(subject.world, made, video, truths, trivial)
 
@@ -107,6 +109,7 @@ def camera(subject):
   """
   batch, truths = subject.held_out(())
   moves, video = subject.config.data.camera, batch['video']
+  coded = subject.autoencoded(video)
   adapted = subject.samples(batch, truths)
   plain = dataclasses.replace(subject, shown=None, params={
       n: 0 * x if n.startswith('lora/') else x for n, x in subject.params.items()})
@@ -120,7 +123,8 @@ def camera(subject):
   for how, read in readers.items():
     share = lambda clips: float(np.mean([read(v) in moves for v in clips]))
     figures.append(Figure(f'camera {" or ".join(moves)}, {how}', [share(m) for m in adapted], {
-        'no LoRA': float(np.mean([share(m) for m in without])), 'true clips': share(video)}))
+        'no LoRA': float(np.mean([share(m) for m in without])), 'true clips': share(video),
+        'true clips, autoencoded': share(coded)}))
   return figures
 
 

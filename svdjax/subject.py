@@ -58,10 +58,11 @@ class Subject:
       return 'the first and the last frame'
     return 'the first frame' if self.config.conditioning.concat else 'the caption'
 
-  def held_out(self, kinds):
+  def held_out(self, kinds, or_others=False):
     """The first clips of the test split: (batch, truths).
 
-    On generated clips those whose truth has one of `kinds`, if there are any.
+    On generated clips those whose truth has one of `kinds`, if there are any; where there are none
+    and `or_others`, those of all kinds.
 
     Raises:
       BadInput: there are none.
@@ -69,7 +70,8 @@ class Subject:
     source = pipeline.Clips(self.config.data, 'test', 0, self.tokenizer)
     self.config.data.fps = (source.slowest(),)
     truths = source.truths()
-    kinds = kinds if self.world else ()
+    known = self.world and (not or_others or any(t.get('kind') in kinds for t in truths))
+    kinds = kinds if known else ()
     wanted = (i for i, t in enumerate(truths) if not kinds or t.get('kind') in kinds)
     # In place of a record that gives no clip, the next one comes, which has its own turn.
     clips = (clip for i in wanted if (clip := source.clip(i, 0))['index'] == i)

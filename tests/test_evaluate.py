@@ -111,6 +111,15 @@ def test_chance_is_one_in_as_many_as_there_are(workdir_of, toy, tmp_path):
   assert chance['caption color'] == pytest.approx(1 / len(world['colors']))
 
 
+def test_an_autoencoder_is_measured_on_scenes_without_moving_objects(workdir_of, tmp_path):
+  """Turntables: colour and shape are not read from them."""
+  from data.toyworld import generate
+  generate.main(['--output', str(tmp_path / 'orbits'), '--kinds', 'turntable', '--frames', '4',
+                 '--height', '32', '--width', '32', '--clips', '4', '--test-clips', '2'])
+  got = report(workdir_of('autoencoder'), tmp_path / 'orbits', tmp_path)
+  assert [f['name'] for f in got['figures']] == ['reconstruction PSNR']
+
+
 @pytest.mark.parametrize('name, arguments, message', [
     ('clip', [], 'task contrastive is not evaluated'),
     ('image_discrete', ['--seeds', '0'], 'must be at least 1'),

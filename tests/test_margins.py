@@ -91,6 +91,7 @@ def test_views_are_compared_with_the_copied_one(nano):
   figure, _ = margins.multiview(subject)
   assert figure.values[0] == pytest.approx(20 * np.log10(255))
   assert figure.baselines == {'view copied': pytest.approx(20 * np.log10(25.5)),
+                              'view copied, autoencoded': pytest.approx(20 * np.log10(25.5)),
                               'truth, autoencoded': np.inf}
 
 
@@ -129,7 +130,8 @@ def test_a_camera_lora_is_compared_with_itself_without_factors(nano, drawn, toy_
   assert [f.name for f in figures] == [f'camera left or right, {how}' for how in (
       'by global motion', 'by the ground')]
   for figure in figures:
-    assert figure.values == [1., 1.] and figure.baselines == {'no LoRA': 0., 'true clips': 1.}
+    assert figure.values == [1., 1.] and figure.baselines == {
+        'no LoRA': 0., 'true clips': 1., 'true clips, autoencoded': 1.}
   assert subject.params['lora/a'].all()
   np.testing.assert_array_equal(subject.shown.beside['without LoRA'], still)
   subject.world = None  # real footage, whose ground nobody knows
