@@ -120,12 +120,12 @@ def arm(config, init, data, fields=(), seconds=120):
 
   Args:
     config: experiment file, scale and variant.
-    init: stages that lie in {prior} and are started from.
+    init: stages that are started from: names in {prior}, or folders that start with {runs}.
     data: folder, may start with {prior} or {runs}.
     fields: further 'FIELD=VALUE' of the config.
     seconds: about what training takes on two cores at tiny.
   """
-  sources = ','.join(f'{{prior}}/{name}' for name in init)
+  sources = ','.join(name if name.startswith('{runs}') else f'{{prior}}/{name}' for name in init)
   options = ' '.join(f'--config.{field}' for field in fields)
   return (
       ('train', seconds, f'-m svdjax.main --config {config} --workdir {WORKDIR} '

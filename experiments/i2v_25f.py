@@ -14,7 +14,8 @@ def get_config(arg='full'):
   scale, _ = base.parse(arg)
   c = i2v_14f.image_to_video(scale, 'high', sizes.FRAMES[scale]['long'])
   c.handoff.after = 'i2v_14f'
-  c.train.steps = {'full': 50_000, 'small': 1_500, 'tiny': 10}[scale]
+  c.train.steps = {'full': 50_000, 'small': 1_500, 'tiny': 100}[scale]
+  c.optim.decay = scale == 'tiny'  # as in i2v_14f
   c.sample.guidance_min, c.sample.guidance_max = 1.5, 3.
   c.sample.steps = 30
   return c

@@ -74,7 +74,7 @@ def group(line):
     return len(found[1].split(','))
   if found := re.search(r'replica_groups=\[(\d+),(\d+)\]', line):
     return int(found[2])
-  if found := re.search(r"replica_groups=mesh\[(.*?)\] \{(.*?)\}", line):
+  if found := re.search(r"replica_groups=mesh\[(.*?)\][^{]*\{(.*?)\}", line):
     sizes = dict(re.findall(r"'(\w+)'=(\d+)", found[1]))
     named = re.findall(r"'(\w+)'(?::\(\d+\)(\d+))?", found[2])  # a part of an axis has its own size
     return math.prod(int(part or sizes[axis]) for axis, part in named)

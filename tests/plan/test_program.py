@@ -14,10 +14,11 @@ def test_collectives_are_read_from_a_program():
   %b = (f32[8]{0}, f32[8]{0}) all-to-all(%y, %z), replica_groups=[4,2]<=[8]
   %c = f32[16]{0} all-reduce(%w), replica_groups=[1,8]<=[8], to_apply=%sum
   %d = f32[4]{0} all-gather(%v), replica_groups=mesh['a'=2,'b'=4] {'b'}, dimensions={0}
+  %f = f32[16]{0} all-gather(%t), replica_groups=mesh['a'=4,'b'=2], device_ids=([2,4]T(1,0)) {'a'}
   %e = f32[4]{0} collective-permute(%u), source_target_pairs={{0,1},{1,0}}
   """
   assert program.collectives(text) == {
-      'all-gather': 64 * 32 * 2 * 3 / 4 + 16 * 3 / 4, 'all-to-all': 64 / 2,
+      'all-gather': 64 * 32 * 2 * 3 / 4 + 16 * 3 / 4 + 64 * 3 / 4, 'all-to-all': 64 / 2,
       'all-reduce': 2 * 64 * 7 / 8, 'collective-permute': 16}
 
 
