@@ -28,7 +28,7 @@ class Scene:
   start: tuple  # centre in the first frame, x and y
   angle: float  # of the outline in the first frame, clockwise
   spin: float  # turn of the outline during the clip, clockwise
-  azimuth: float  # of the camera in the first frame, so that both colours show
+  azimuth: float  # of the camera in the first frame, so that both colours show well
   elevation: float
   texture_seed: int
   caption_seed: int
@@ -103,6 +103,6 @@ def sample(seed, split, index, kinds):
       speed=speed, travel=travel, start=(0.5, 0.5) if solid else start,
       size=float(rng.uniform(0.5, 0.58)),
       angle=angle, spin=spin,
-      azimuth=float(rng.choice([45, 225]) + rng.uniform(-25, 25)) if solid else 0.0,
+      azimuth=float(rng.choice([45, 225]) + rng.uniform(-12, 12)) if solid else 0.0,
       elevation=float(rng.uniform(10, 35)) if solid else 0.0,
       texture_seed=int(rng.integers(2**31)), caption_seed=int(rng.integers(2**31)))
