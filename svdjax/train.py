@@ -12,7 +12,7 @@ from svdjax.core.distributed import say
 from svdjax.core.errors import BadInput
 from svdjax.core.ledger import Ledger
 from svdjax.core.log import Log, NoLog
-from svdjax.core.memory import used_bytes
+from svdjax.core.memory import program_bytes, used_bytes
 from svdjax.core.overview import parameter_overview
 from svdjax.core.progress import Progress
 from svdjax.core.skips import Skips
@@ -71,7 +71,7 @@ def train(config, workdir, began=None):
 def _loop(config, run, step_fn, log, bar, stop, ledger):
   """Save and evaluate before stepping, so that a step number always names one state."""
   state, last, clips, row = run.state, config.train.steps, config.train.batch_size, {}
-  start, compiled, told = int(state.step), set(), set()
+  start, compiled, told = int(state.step), {}, set()
   skips = Skips(run.saved.faults, run.data.get('skipped_steps', 0))
   batches = pipeline.batches(run.clips, clips, run.data['next_index'],
                              config.data.threads, own := mesh_lib.rows(run.mesh, clips))
@@ -109,10 +109,9 @@ def _loop(config, run, step_fn, log, bar, stop, ledger):
     shapes = tuple(x.shape for x in jax.tree.leaves(batch))
     ledger.to('step' if shapes in compiled else 'compile')
     given = state, run.frozen, batch, state_lib.numbers_at(config, step)
-    if shapes not in compiled and jax.process_count() > 1:
-      step_fn.lower(*given).compile()
+    if shapes not in compiled:
+      compiled[shapes] = program_bytes(step_fn.lower(*given).compile())
       distributed.meet('compiled')
-    compiled.add(shapes)
     state, metrics = step_fn(*given)
     ledger.to('step')
     skips.see(step, metrics['skipped'])
@@ -120,7 +119,8 @@ def _loop(config, run, step_fn, log, bar, stop, ledger):
       row = fetch(metrics)
       skips.settle()
       log.write_scalars(step + 1, row | {
-          'skipped_steps': skips.total, 'memory_gib': used_bytes() / 2**30} | _pace(ledger))
+          'skipped_steps': skips.total, 'memory_gib': used_bytes() / 2**30,
+          'step_gib': compiled[shapes] / 2**30} | _pace(ledger))
     if distributed.first():
       bar.update(step + 1, {'loss': row['loss']})
     ledger.tick(step + 1)

@@ -29,6 +29,14 @@ def used_bytes():
   return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
+def program_bytes(program):
+  """What a jax.stages.Compiled takes on one device by its own account: arguments, results that are
+  not written over them, and all that lies between."""
+  stats = program.memory_analysis()
+  return (stats.argument_size_in_bytes + stats.output_size_in_bytes - stats.alias_size_in_bytes
+          + stats.temp_size_in_bytes)
+
+
 def free_bytes():
   """Memory that the system has free, None where that is not known; JAX is not started."""
   meminfo = pathlib.Path('/proc/meminfo')

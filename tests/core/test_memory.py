@@ -103,3 +103,9 @@ def test_what_is_read_late_is_kept_until_then():
 
 def test_this_machine_has_memory():
   assert memory.available_bytes() > 2**20
+
+
+@pytest.mark.parametrize('donated, megabytes', [((), 2), ((0,), 1)])
+def test_results_that_take_the_place_of_arguments_count_once(donated, megabytes):
+  program = jax.jit(lambda x: x + 1, donate_argnums=donated).lower(MEGABYTE).compile()
+  assert memory.program_bytes(program) == megabytes * 2**20
