@@ -9,6 +9,7 @@ from data.toyworld import world
 _SUPERSAMPLE = 3
 _SHIFT = 4  # sub-pixel bits of cv2's polygon corners
 _OUTLINES = world.outlines()
+_CONTRAST = {'camera': 0.25}  # of the ground's pattern: it is what shows a camera's move
 
 
 def trajectory(scene, frames):
@@ -67,7 +68,8 @@ def background(scene, height, width, frames):
   # A place on the ground is found from the object's, which stands still on it under a camera.
   places = [((z - centred[:, i, None, None]) / scale[:, None, None] + scene.start[i] - 0.5)
             * aspect[i] for i, z in enumerate((x, y))]
-  light = 1 + 0.09 * _pattern(scene.background, *places, rng) + 0.05 * _clouds(*places, rng)
+  contrast = _CONTRAST.get(scene.kind, 0.09)
+  light = 1 + contrast * _pattern(scene.background, *places, rng) + 0.05 * _clouds(*places, rng)
   return np.array(world.TINTS[scene.tint]) * light[..., None]
 
 
