@@ -17,8 +17,8 @@ def views(entry, count, closed, rng):
   Args:
     entry: a record; of a closed orbit its truth has 'azimuth' of each frame and 'elevation'.
     count: how many frames.
-    closed: whether the clip is one full circle at one elevation; it then starts anywhere.
-    rng: numpy generator of the start.
+    closed: whether the clip is one full circle at one elevation; it may then start anywhere.
+    rng: numpy generator of the start, None to start with the clip's first view.
 
   Returns:
     (int64 [count] frame numbers, elevation in degrees or None).
@@ -37,7 +37,8 @@ def views(entry, count, closed, rng):
   if 'elevation' not in truth or 'azimuth' not in truth:
     raise BadInput(f'{name} has no elevation and azimuth: train the variant unposed on it, or give '
                    'poses to `python -m data.views`')
-  return (chosen + rng.integers(total)) % total, float(truth['elevation'])
+  start = rng.integers(total) if rng else 0
+  return (chosen + start) % total, float(truth['elevation'])
 
 
 def cameras(frames, elevation, azimuths=None):

@@ -59,7 +59,7 @@ class Clips:
   schema = None  # of the records; record.features by default
 
   def __init__(self, data, split, seed, tokenize=None, folder=None):
-    self.data, self.seed, self.tokenize = data, seed, tokenize
+    self.data, self.split, self.seed, self.tokenize = data, split, seed, tokenize
     folder = folder or data.source
     self.source = records(folder, split)
     if 'camera' in data:
@@ -162,7 +162,8 @@ class Clips:
     """Views of an object from a clip that goes around it, see `inputs.orbit`."""
     data = self.data
     entry, frames = self._decoded(index)
-    chosen, elevation = orbit.views(entry, data.frames, data.views == 'orbit', rng)
+    start = rng if self.split == 'train' else None  # held-out views are asked of the one given first
+    chosen, elevation = orbit.views(entry, data.frames, data.views == 'orbit', start)
     clip = {'index': np.int64(index), 'fps': np.float32(data.fps[0] - 1.),
             'motion': np.float32(127.)} | self._content(entry, frames, chosen, rng, self.size)
     return clip if elevation is None else clip | {'elevation': np.float32(elevation)}

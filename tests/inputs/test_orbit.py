@@ -69,6 +69,7 @@ def test_84_renders_give_every_fourth_from_any_start():
     assert elevation == 12.5 and set(np.diff(chosen)) <= {4, 4 - 84}
     starts.add(int(chosen[0]))
   assert len(starts) > 10
+  assert orbit.views(entry(84, CIRCLE), 21, True, None)[0].tolist() == list(range(0, 84, 4))
 
 
 def test_footage_is_spread_over_the_clip_from_its_first_frame():
