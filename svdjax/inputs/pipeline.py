@@ -162,7 +162,7 @@ class Clips:
     """Views of an object from a clip that goes around it, see `inputs.orbit`."""
     data = self.data
     entry, frames = self._decoded(index)
-    start = rng if self.split == 'train' else None  # held-out views are asked of the one given first
+    start = rng if self.split == 'train' else None  # held out: from the first view
     chosen, elevation = orbit.views(entry, data.frames, data.views == 'orbit', start)
     clip = {'index': np.int64(index), 'fps': np.float32(data.fps[0] - 1.),
             'motion': np.float32(127.)} | self._content(entry, frames, chosen, rng, self.size)
