@@ -83,7 +83,7 @@ def test_every_variant_has_a_command(name):
   with pytest.raises(ValueError, match='variant "no such" is unknown') as refusal:
     get_config('tiny,no such')
   variants = re.findall(r'\w+', str(refusal.value).split('this experiment has')[1])
-  commands = [stage for stage in STAGES.values() if stage.name == name]
+  commands = [stage for stage in documented(name) if stage.name == name]
   asked = {get_config(f'tiny,{s.variant}'.rstrip(',')).to_json() for s in commands}
   wanted = {get_config(f'tiny,{v}'.replace(',none', '')).to_json() for v in variants}
   assert asked == wanted and len(commands) == len(variants)
