@@ -127,7 +127,7 @@ def test_a_camera_lora_is_compared_with_itself_without_factors(nano, drawn, toy_
   subject = Subject(config, params, toy_world, answer)
   assert margins.of_task(config) is margins.camera
   figures = margins.camera(subject)
-  assert [f.name for f in figures] == [f'camera left or right, {how}' for how in (
+  assert [f.name for f in figures] == [f'camera left, {how}' for how in (
       'by global motion', 'by the ground')]
   for figure in figures:
     assert figure.values == [1., 1.] and figure.baselines == {
@@ -135,7 +135,7 @@ def test_a_camera_lora_is_compared_with_itself_without_factors(nano, drawn, toy_
   assert subject.params['lora/a'].all()
   np.testing.assert_array_equal(subject.shown.beside['without LoRA'], still)
   subject.world = None  # real footage, whose ground nobody knows
-  assert [f.name for f in margins.camera(subject)] == ['camera left or right, by global motion']
+  assert [f.name for f in margins.camera(subject)] == ['camera left, by global motion']
 
 
 def test_the_azimuth_of_a_turntable_is_compared_with_standing_still():
