@@ -23,7 +23,7 @@ def stage(nano):
     config = nano('video_pretrain,high', {'data.frames': 4, 'train.batch_size': 8})
     config.model.unet.update(channels=(128,), attention=(True,), groups=4, head_dim=32)
     config.model.vae.scale = 1.
-    config.mesh.update(data=0, **mesh)
+    config.mesh.update({'data': 0} | mesh)
     return config
   return make
 
