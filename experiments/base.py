@@ -120,16 +120,15 @@ def arm(config, init, data, fields=(), seconds=120):
 
   Args:
     config: experiment file, scale and variant.
-    init: stages that are started from: names in {prior}, or folders that start with {runs}.
+    init: folders of the stages that are started from, in {prior} or {runs}.
     data: folder, may start with {prior} or {runs}.
     fields: further 'FIELD=VALUE' of the config.
     seconds: about what training takes on two cores at tiny.
   """
-  sources = ','.join(name if name.startswith('{runs}') else f'{{prior}}/{name}' for name in init)
   options = ' '.join(f'--config.{field}' for field in fields)
   return (
       ('train', seconds, f'-m svdjax.main --config {config} --workdir {WORKDIR} '
-       f'--config.data.source={data} --config.init_from={sources} --config.seed={{seed}} '
+       f'--config.data.source={data} --config.init_from={",".join(init)} --config.seed={{seed}} '
        f'{options}'.rstrip()),
       measured(data))
 

@@ -70,8 +70,8 @@ class Subject:
     source = pipeline.Clips(self.config.data, 'test', 0, self.tokenizer)
     self.config.data.fps = (source.slowest(),)
     truths = source.truths()
-    known = self.world and (not or_others or any(t.get('kind') in kinds for t in truths))
-    kinds = kinds if known else ()
+    if not self.world or or_others and not any(t.get('kind') in kinds for t in truths):
+      kinds = ()
     wanted = (i for i, t in enumerate(truths) if not kinds or t.get('kind') in kinds)
     # In place of a record that gives no clip, the next one comes, which has its own turn.
     clips = (clip for i in wanted if (clip := source.clip(i, 0))['index'] == i)

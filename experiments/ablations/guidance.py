@@ -19,7 +19,7 @@ def get_config(arg='tiny'):
   c.arms = ('constant', 'linear')
   c.once = ()
   data = '{prior}/toy'
-  train, _ = base.arm(f'experiments/i2v_14f.py:{scale},high', ('i2v_base',), data)
+  train, _ = base.arm(f'experiments/i2v_14f.py:{scale},high', ('{prior}/i2v_base',), data)
   measure = lambda *scales: base.measured(
       data, '{runs}/constant_{seed}', f'--guidance {" ".join(map(str, scales))}')
   c.each = {'constant': (train, measure(2.5)), 'linear': (measure(1., 2.5),)}

@@ -19,6 +19,6 @@ def get_config(arg='tiny'):
   c.arms = ('none', 'image')
   c.once = ()
   file, data = f'experiments/video_pretrain.py:{scale}', '{prior}/toy'
-  c.each = {'none': base.arm(f'{file},scratch', ('autoencoder', 'clip'), data),
-            'image': base.arm(f'{file},low', ('image_pretrain',), data)}
+  c.each = {'none': base.arm(f'{file},scratch', ('{prior}/autoencoder', '{prior}/clip'), data),
+            'image': base.arm(f'{file},low', ('{prior}/image_pretrain',), data)}
   return c

@@ -33,6 +33,7 @@ def get_config(arg='tiny'):
       stage('i2v_25f', 150, f'i2v_25f.py:{scale}', '{prior}/toy', 'i2v_14f'))
   file, steps = f'experiments/multiview.py:{scale}', (f'train.steps={STEPS[scale]}',)
   arm = lambda variant, *init: base.arm(f'{file},{variant}', (decoder, *init), data, steps)
-  c.each = {'scratch': arm('scratch', 'clip'), 'image': arm('image', 'image_pretrain', 'clip'),
+  c.each = {'scratch': arm('scratch', '{prior}/clip'),
+            'image': arm('image', '{prior}/image_pretrain', '{prior}/clip'),
             'video': arm('posed', longer)}
   return c

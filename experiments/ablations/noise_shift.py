@@ -26,7 +26,7 @@ def get_config(arg='tiny'):
              f'--height {height} --width {width} {kinds}'),)
   mean = -1.2 if scale != 'tiny' else 1.2  # of the stage before, experiments/video_pretrain.py
   arm = lambda shift: base.arm(
-      f'experiments/video_pretrain.py:{scale},high', ('video_low',), '{runs}/large',
+      f'experiments/video_pretrain.py:{scale},high', ('{prior}/video_low',), '{runs}/large',
       (f'data.height={height}', f'data.width={width}', f'diffusion.p_mean={mean + shift}'), 400)
   c.each = {'same': arm(0.), 'shifted': arm(SHIFT)}
   return c
