@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from svdjax.core import mesh as mesh_lib, share
 from svdjax.core.errors import BadInput
-from svdjax.core.memory import available_bytes, peak_bytes, peak_of
+from svdjax.core.memory import available_bytes, peak_bytes
 from svdjax.diffusion import precondition
 from svdjax import generate, ranges, state
 from svdjax.inputs.buckets import Size, sizes_of
@@ -172,8 +172,9 @@ def check_memory(config, parts, initial, frozen, mesh, batch=None):
   """
   jaxpr = share.trace(state.make_step(config, parts), dict(mesh.shape), initial, frozen,
                       batch or abstract_batch(config), state.numbers_at(config, 0))
-  predicted = peak_of(jaxpr, share.of_values((initial.params, frozen), dict(mesh.shape)))
-  if mesh.devices.flat[0].platform == 'cpu':  # devices of a host share its memory
+  platform = mesh.devices.flat[0].platform
+  predicted = share.step_peak(jaxpr, initial, frozen, dict(mesh.shape), platform)
+  if platform == 'cpu':  # devices of a host share its memory
     predicted *= len(mesh.local_devices)
   size, network = largest_size(config.data), 'unet' if 'unet' in config.model else 'vae'
   remedy = 'lower config.train.batch_size or config.data.frames, or raise config.train.accumulate'

@@ -7,10 +7,12 @@ import resource
 
 import jax
 
-# What these read and give lies in memory. Of other values, those do that are no larger than the
-# stored ones they are computed from; the rest is fused into its readers.
+# What these read and give lies in memory. Of other values, those do that are read more than once and
+# are costly or made from two arrays of their size; XLA computes the rest again in each reader.
 STORED = ('conv_general_dilated', 'dot_general', 'reduce_sum', 'reduce_max', 'argmax', 'cumsum',
           'sort', 'gather', 'scatter-add', 'concatenate', 'scan', 'while', 'cond')
+COSTLY = ('exp', 'log', 'logistic', 'tanh', 'erf', 'erfc', 'sin', 'cos', 'div', 'sqrt', 'rsqrt',
+          'pow')
 LOOPS = ('scan', 'while', 'cond')
 VIEWS = ('reshape', 'transpose', 'squeeze', 'expand_dims')
 
@@ -88,13 +90,17 @@ def _flatten(jaxpr, values, operations, size):
 
 def _store(operations):
   """Decides which values are stored, and which operation is the last to read each."""
+  readers, maker = collections.Counter(), {}
   for name, inputs, outputs, _ in operations:
+    readers.update(set(inputs))
+    maker |= {value: name for value in outputs}
     for value in inputs + outputs:
       value.stored |= name in STORED
-  for i, (_, inputs, outputs, _) in enumerate(operations):
+  for i, (name, inputs, outputs, _) in enumerate(operations):
     sources = frozenset().union(*(v.sources for v in inputs))
     for value in outputs:
-      value.stored |= 0 < value.bytes <= _total(sources)
+      whole = {v for v in inputs if v.bytes >= value.bytes and maker.get(v) != 'broadcast_in_dim'}
+      value.stored |= readers[value] > 1 and (name in COSTLY or len(whole) > 1)
       value.sources = frozenset([value]) if value.stored else sources
     if any(v.stored for v in outputs):
       for value in (*sources, *outputs):
@@ -123,9 +129,10 @@ def _peak(jaxpr, size):
 def peak_bytes(function, *args):
   """Predicted peak bytes of a call, arguments included, from its trace; nothing is compiled.
 
-  Results that only update an argument are taken to replace it (a donated training state). The
-  prediction is within a factor of 1.7 of what XLA states for its compiled programs
-  (tests/core/test_memory.py), except on CPU with rematerialisation, which XLA undoes there.
+  Results that only update an argument are taken to replace it (a donated training state). Of
+  training steps `share.step_peak` adds what XLA for CPUs copies; it is 0.7 to 1.15 of what XLA states
+  for small programs (tests/core/test_memory.py), except on CPU with rematerialisation of whole
+  blocks, which XLA undoes there. docs/plan.md has the figures of `tiny` and of a TPU.
 
   Args:
     function: anything jax can trace.

@@ -7,7 +7,7 @@ from jax.sharding import AbstractMesh, AxisType
 import numpy as np
 
 from svdjax.core import mesh as mesh_lib
-from svdjax.core.memory import nbytes
+from svdjax.core.memory import nbytes, peak_of
 
 
 def abstract(sizes):
@@ -48,3 +48,21 @@ def of_values(params, sizes):
       return whole / split[aval.shape] if aval.dtype == np.float32 else whole
     return whole / devices
   return size
+
+
+def step_peak(jaxpr, state, frozen, sizes, platform):
+  """Predicted peak bytes of a training step on one device of a mesh.
+
+  Args:
+    jaxpr: of the step, as of `trace`.
+    state, frozen: state.State and the parameters that are not trained, or their shapes.
+    sizes: {axis: size}.
+    platform: 'cpu', 'gpu' or 'tpu'. XLA for CPUs copies parameters and optimizer before the first
+      read, since it overwrites them while other results still read them, and keeps the kernels of
+      convolutions transposed for the gradients.
+  """
+  peak = peak_of(jaxpr, of_values((state.params, frozen), sizes))
+  if platform == 'cpu':
+    kernels = [x for x in jax.tree.leaves(state.params) if len(x.shape) > 3]
+    peak += of_params((state.params, state.opt, kernels), sizes['fsdp'])
+  return peak

@@ -6,7 +6,7 @@ import jax
 from jax import lax
 import jax.numpy as jnp
 
-from svdjax.models.nn import Linear
+from svdjax.models.nn import Linear, gelu
 
 QUERY_CHUNK = 512  # queries at once: what bounds memory, and on CPU stays in cache
 SMALLEST_CHUNK = 64  # a length without a divisor from here on is taken whole
@@ -74,6 +74,13 @@ class Attention(nnx.Module):
     return self.to_out[0](rearrange(y, '... h d -> ... (h d)'))
 
 
+@jax.checkpoint  # cheaper to compute again than to keep: two of the four widest arrays of a layer
+def _geglu(x):
+  """GLU Variants Improve Transformer, eq. 6, of [... value ‖ gate]."""
+  value, gate = jnp.split(x, 2, axis=-1)
+  return value * gelu(gate)
+
+
 class _Gate(nnx.Module):
   """The projection of a GEGLU; split [value ‖ gate]."""
 
@@ -81,8 +88,7 @@ class _Gate(nnx.Module):
     self.proj = Linear(dim, 2 * hidden, rngs=rngs)
 
   def __call__(self, x):
-    value, gate = jnp.split(self.proj(x), 2, axis=-1)
-    return value * jax.nn.gelu(gate, approximate=False)
+    return _geglu(self.proj(x))
 
 
 class FeedForward(nnx.Module):

@@ -72,7 +72,7 @@ class MLP(nnx.Module):
     self.fc2 = linear(hidden, width, (2 * width * layers) ** -0.5, rngs=rngs)
 
   def __call__(self, x):
-    return self.fc2(jax.nn.gelu(self.fc1(x), approximate=False))
+    return self.fc2(nn.gelu(self.fc1(x)))
 
 
 class Layer(nnx.Module):

@@ -16,6 +16,12 @@ import numpy as np
 from svdjax.core import mesh
 
 
+def gelu(x):
+  """x Φ(x), Gaussian Error Linear Units, eq. 1, by erf in fp32 as PyTorch's F.gelu; dtype as x."""
+  wide = x.astype(jnp.float32)
+  return (wide * (0.5 + 0.5 * lax.erf(wide * np.float32(np.sqrt(0.5))))).astype(x.dtype)
+
+
 class Keys:
   """A stream of random generators for the layers of a network, one for each tensor.
 

@@ -10,7 +10,7 @@ import numpy as np
 from svdjax import state as state_lib
 from svdjax.core import mesh as mesh_lib, share
 from svdjax.core.errors import BadInput
-from svdjax.core.memory import nbytes, peak_of
+from svdjax.core.memory import nbytes
 from svdjax.plan import cost
 from svdjax.tasks import parts as parts_lib
 from svdjax.validate import abstract_batch, check_mesh, check_split, largest_size
@@ -117,7 +117,7 @@ def estimate(config, topology):
   counted, once = (cost.count(jaxpr, weights, topology.chip.lanes, loops)
                    for loops in (True, False))
   rounds = Rounds(counted.flops / once.flops, counted.traffic / once.traffic)
-  peak = peak_of(jaxpr, share.of_values(all_params, sizes))
+  peak = share.step_peak(jaxpr, state, frozen, sizes, topology.kind)
   params = share.of_params(all_params, fsdp)
   ema = share.of_params((state.ema, state.opt), fsdp)
   moved = counted.collectives + gradients(state.params, sizes)
