@@ -61,7 +61,7 @@ def step_peak(jaxpr, state, frozen, sizes, platform):
       read, since it overwrites them while other results still read them, and keeps the kernels of
       convolutions transposed for the gradients.
   """
-  peak = peak_of(jaxpr, of_values((state.params, frozen), sizes))
+  peak = peak_of(jaxpr, of_values((state.params, frozen), sizes), platform)
   if platform == 'cpu':
     kernels = [x for x in jax.tree.leaves(state.params) if len(x.shape) > 3]
     peak += of_params((state.params, state.opt, kernels), sizes['fsdp'])

@@ -112,3 +112,18 @@ def test_this_machine_has_memory():
 def test_results_that_take_the_place_of_arguments_count_once(donated, megabytes):
   program = jax.jit(lambda x: x + 1, donate_argnums=donated).lower(MEGABYTE).compile()
   assert memory.program_bytes(program) == megabytes * 2**20
+
+
+@pytest.mark.parametrize('platform, each', [('cpu', 3), ('gpu', 3), ('tpu', 1)])
+def test_a_layer_keeps_for_its_gradients_what_the_compiler_does_not_compute_again(platform, each):
+  """A product, its sigmoid and what the next product reads; on a TPU the product alone."""
+  def layers(depth):
+    def loss(x):
+      y = x
+      for _ in range(depth):
+        y = jax.nn.silu(y @ x)
+      return (y @ x).sum()
+    jaxpr = jax.make_jaxpr(jax.grad(loss))(MEGABYTE).jaxpr
+    return memory.peak_of(jaxpr, platform=platform) / 2**20
+
+  assert (layers(8) - layers(4)) / 4 == pytest.approx(each, abs=0.01)
