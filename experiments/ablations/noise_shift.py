@@ -13,6 +13,7 @@ import ml_collections
 from experiments import base, sizes
 
 SHIFT = 0.69  # ln 2
+STEPS = {'small': 4_000, 'tiny': 60}  # ours; at tiny more than in the quickstart, which has 20
 
 
 def get_config(arg='tiny'):
@@ -27,6 +28,7 @@ def get_config(arg='tiny'):
   mean = -1.2 if scale != 'tiny' else 1.2  # of the stage before, experiments/video_pretrain.py
   arm = lambda shift: base.arm(
       f'experiments/video_pretrain.py:{scale},high', ('{prior}/video_low',), '{runs}/large',
-      (f'data.height={height}', f'data.width={width}', f'diffusion.p_mean={mean + shift}'), 400)
+      (f'data.height={height}', f'data.width={width}', f'diffusion.p_mean={mean + shift}',
+       f'train.steps={STEPS[scale]}'), 400)
   c.each = {'same': arm(0.), 'shifted': arm(SHIFT)}
   return c
