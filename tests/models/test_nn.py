@@ -1,3 +1,4 @@
+import math
 import subprocess
 import sys
 
@@ -200,3 +201,13 @@ def test_keys_of_vmapped_layers_have_their_own_stream():
   keys = jax.random.split(jax.random.key(0), 2)
   a, b = nn.Keys(keys[0]).params(), nn.Keys(keys[1]).params()
   assert a.standard_normal() != b.standard_normal()
+
+
+@pytest.mark.parametrize('dtype, tolerance', [(jnp.float32, 2e-6), (jnp.bfloat16, 2e-2)])
+def test_gelu_is_x_times_the_normal_distribution_function(dtype, tolerance):
+  """Tolerances: a rounding of the largest value, 8, in the dtype of the result."""
+  x = jnp.linspace(-8., 8., 1001, dtype=dtype)
+  exact = [v * 0.5 * math.erfc(-v / math.sqrt(2.)) for v in np.asarray(x, np.float64)]
+  found = nn.gelu(x)
+  assert found.dtype == dtype
+  np.testing.assert_allclose(np.asarray(found, np.float64), exact, atol=tolerance)

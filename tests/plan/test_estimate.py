@@ -1,5 +1,7 @@
 """The quick plan of a small stage: against bytes counted by hand, and against the compiled step."""
 
+import pathlib
+
 import jax
 import pytest
 
@@ -10,6 +12,7 @@ from svdjax.tasks import parts as parts_lib
 
 pytestmark = pytest.mark.usefixtures('compiled')
 CHIP = topology.CHIPS['v5e']
+EXPERIMENTS = pathlib.Path(__file__).parents[2] / 'experiments'
 
 
 def target(count, chip=CHIP):
@@ -120,7 +123,7 @@ def test_the_estimate_is_near_the_compiled_step(stage, mesh, pieces, tmp_path, m
 def test_memory_is_what_the_step_of_a_run_takes(name, tmp_path, monkeypatch):
   """On CPU, within the 10 % that docs/plan.md tells of."""
   monkeypatch.setattr(exact, 'CACHE', tmp_path)
-  config = main.experiment(f'experiments/{name}')
+  config = main.experiment(f'{EXPERIMENTS}/{name}')
   config.data.source = 'any'
   config.model.vae.scale = 1.
   alone = topology.parse('cpu:1')
