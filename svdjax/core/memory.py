@@ -131,10 +131,10 @@ def _peak(jaxpr, size, platform):
 def peak_bytes(function, *args):
   """Predicted peak bytes of a call, arguments included, from its trace; nothing is compiled.
 
-  Results that only update an argument are taken to replace it (a donated training state). Of
-  training steps `share.step_peak` adds what XLA for CPUs copies; it is 0.7 to 1.15 of what XLA states
-  for small programs (tests/core/test_memory.py), except on CPU with rematerialisation of whole
-  blocks, which XLA undoes there. docs/plan.md has the figures of `tiny` and of a TPU.
+  Results that only update an argument are taken to replace it (a donated training state); what
+  XLA for CPUs copies of one, `share.step_peak` adds. Small programs are predicted within 0.6 to
+  1.15 of what XLA states (tests/core/test_memory.py), except on CPU with rematerialisation of
+  whole blocks, which XLA undoes there. docs/plan.md has the figures of `tiny` and of a TPU.
 
   Args:
     function: anything jax can trace.
