@@ -173,7 +173,8 @@ def check_memory(config, parts, initial, frozen, mesh, batch=None):
   jaxpr = share.trace(state.make_step(config, parts), dict(mesh.shape), initial, frozen,
                       batch or abstract_batch(config), state.numbers_at(config, 0))
   platform = mesh.devices.flat[0].platform
-  predicted = share.step_peak(jaxpr, initial, frozen, dict(mesh.shape), platform)
+  predicted = share.step_peak(jaxpr, initial, frozen, dict(mesh.shape), platform,
+                              available_bytes() or math.inf)
   if platform == 'cpu':  # devices of a host share its memory
     predicted *= len(mesh.local_devices)
   size, network = largest_size(config.data), 'unet' if 'unet' in config.model else 'vae'

@@ -4,18 +4,17 @@ import collections
 import math
 import pathlib
 import resource
+from typing import NamedTuple
 
 import jax
 from jax.extend.core import Literal
 
 # What these read and give lies in memory. Of other values, those do that are read more than once and
 # are costly or made from two stored arrays of their size; XLA computes the rest again in each reader.
-# For TPUs it computes costly ones again too, also in the products and sums that read them.
 STORED = ('conv_general_dilated', 'dot_general', 'reduce_sum', 'reduce_max', 'argmax', 'cumsum',
           'sort', 'gather', 'scatter-add', 'concatenate', 'scan', 'while', 'cond')
 COSTLY = ('exp', 'log', 'logistic', 'tanh', 'erf', 'erfc', 'sin', 'cos', 'div', 'sqrt', 'rsqrt',
           'pow')
-PROLOGUES = ('conv_general_dilated', 'dot_general', 'reduce_sum', 'reduce_max')
 LOOPS = ('scan', 'while', 'cond')
 VIEWS = ('reshape', 'transpose', 'squeeze', 'expand_dims')
 
@@ -57,6 +56,22 @@ def nbytes(aval):
   return math.prod(aval.shape) * aval.dtype.itemsize if plain else 0
 
 
+class Compiler(NamedTuple):
+  """What XLA computes again rather than store.
+
+  Attributes:
+    costly: operations whose results it stores if they are read more than once.
+    fused: operations that compute what they read.
+  """
+  costly: tuple[str, ...] = COSTLY
+  fused: tuple[str, ...] = ()
+
+
+XLA = Compiler()  # for CPUs and GPUs
+TPU = Compiler((), ('conv_general_dilated',))
+FULL_TPU = Compiler((), ('conv_general_dilated', 'dot_general', 'reduce_sum', 'reduce_max'))
+
+
 class _Value:
   """An array of the trace, the stored ones it is read from, and the last operation to read it."""
 
@@ -69,7 +84,7 @@ def _total(values):
   return sum(value.bytes for value in values)
 
 
-def _flatten(jaxpr, values, operations, size, platform):
+def _flatten(jaxpr, values, operations, size, compiler):
   """Lists (name, inputs, outputs, bytes inside), with those of called functions in their place."""
   find = lambda v: _Value(v, size) if isinstance(v, Literal) else values[v]
   values.update({v: _Value(v, size) for v in jaxpr.constvars})
@@ -80,40 +95,40 @@ def _flatten(jaxpr, values, operations, size, platform):
       outputs = inputs[:1]
     elif inner is not None and name not in LOOPS:
       inner = getattr(inner, 'jaxpr', inner)
-      outputs = _flatten(inner, dict(zip(inner.invars, inputs)), operations, size, platform)
+      outputs = _flatten(inner, dict(zip(inner.invars, inputs)), operations, size, compiler)
     else:
       outputs = [_Value(v, size) for v in equation.outvars]
       bodies = [inner, equation.params.get('body_jaxpr'), *equation.params.get('branches', ())]
-      inside = [_peak(b.jaxpr, size, platform) - sum(size(v.aval) for v in b.jaxpr.invars)
+      inside = [_peak(b.jaxpr, size, compiler) - sum(size(v.aval) for v in b.jaxpr.invars)
                 for b in bodies if b]
       operations.append((name, inputs, outputs, max(inside, default=0)))
     values.update(zip(equation.outvars, outputs))
   return [find(v) for v in jaxpr.outvars]
 
 
-def _store(operations, platform):
+def _store(operations, compiler):
   """Decides which values are stored, and which operation is the last to read each."""
-  tpu, readers = platform == 'tpu', collections.Counter()
+  readers = collections.Counter()
   for name, inputs, outputs, _ in operations:
     readers.update(set(inputs))
-    for value in (outputs if tpu and name in PROLOGUES else inputs + outputs):
+    for value in (outputs if name in compiler.fused else inputs + outputs):
       value.stored |= name in STORED
   for i, (name, inputs, outputs, _) in enumerate(operations):
     sources = frozenset().union(*(v.sources for v in inputs))
     for value in outputs:
       large = sum(source.bytes >= value.bytes for source in sources)
-      value.stored |= readers[value] > 1 and (large > 1 or name in COSTLY and not tpu)
+      value.stored |= readers[value] > 1 and (large > 1 or name in compiler.costly)
       value.sources = frozenset([value]) if value.stored else sources
     if any(v.stored for v in outputs):
       for value in (*sources, *outputs):
         value.last = i
 
 
-def _peak(jaxpr, size, platform):
+def _peak(jaxpr, size, compiler):
   """Largest sum of the arguments, which stay, and of the stored values that are still read."""
   arguments, operations = [_Value(v, size) for v in jaxpr.invars], []
-  results = _flatten(jaxpr, dict(zip(jaxpr.invars, arguments)), operations, size, platform)
-  _store(operations, platform)
+  results = _flatten(jaxpr, dict(zip(jaxpr.invars, arguments)), operations, size, compiler)
+  _store(operations, compiler)
   for value in (source for result in results for source in result.sources):
     value.last = len(operations)
   done = collections.Counter()
@@ -143,12 +158,12 @@ def peak_bytes(function, *args):
   return peak_of(jax.make_jaxpr(function)(*args).jaxpr)
 
 
-def peak_of(jaxpr, size=nbytes, platform='cpu'):
+def peak_of(jaxpr, size=nbytes, compiler=XLA):
   """As `peak_bytes`, of a trace.
 
   Args:
     jaxpr: of the function.
     size: aval -> what a value takes, e.g. of one chip of many.
-    platform: 'cpu', 'gpu' or 'tpu', whose compiler decides what is fused; of GPUs as of CPUs.
+    compiler: XLA, TPU, or FULL_TPU where memory is short.
   """
-  return _peak(jaxpr, size, platform)
+  return _peak(jaxpr, size, compiler)

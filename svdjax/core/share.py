@@ -7,7 +7,10 @@ from jax.sharding import AbstractMesh, AxisType
 import numpy as np
 
 from svdjax.core import mesh as mesh_lib
-from svdjax.core.memory import nbytes, peak_of
+from svdjax.core.memory import FULL_TPU, TPU, XLA, nbytes, peak_of
+
+TPU_LANES = 128  # of a row in memory
+SHORT = 0.92  # of a TPU's memory, from where on XLA computes more again
 
 
 def abstract(sizes):
@@ -37,20 +40,25 @@ def of_params(tree, fsdp):
              for x in jax.tree.leaves(tree))
 
 
-def of_values(params, sizes):
+def of_values(params, sizes, lanes=1):
   """aval -> bytes on one device: fp32 parameters and gradients as `fsdp` splits them, weights in
-  the dtype of layers gathered, all else split over all devices."""
+  the dtype of layers gathered, all else split over all devices.
+
+  With `lanes`, an array is laid out along whichever of its axes leaves the fewest of them empty.
+  """
   devices, split = math.prod(sizes.values()), splits(params, sizes['fsdp'])
 
   def size(aval):
     whole = nbytes(aval)
+    if whole and aval.shape:
+      whole *= min(-(-n // lanes) * lanes / n for n in aval.shape)
     if whole and aval.shape in split:
       return whole / split[aval.shape] if aval.dtype == np.float32 else whole
     return whole / devices
   return size
 
 
-def step_peak(jaxpr, state, frozen, sizes, platform):
+def step_peak(jaxpr, state, frozen, sizes, platform, memory=math.inf):
   """Predicted peak bytes of a training step on one device of a mesh.
 
   Args:
@@ -59,9 +67,15 @@ def step_peak(jaxpr, state, frozen, sizes, platform):
     sizes: {axis: size}.
     platform: 'cpu', 'gpu' or 'tpu'. XLA for CPUs copies parameters and optimizer before the first
       read, since it overwrites them while other results still read them, and keeps the kernels of
-      convolutions transposed for the gradients.
+      convolutions transposed for the gradients. On TPUs arrays are padded to the lanes.
+    memory: bytes of a TPU; a step that would fill it is computed with less, if with less it can be.
   """
-  peak = peak_of(jaxpr, of_values((state.params, frozen), sizes), platform)
+  params = state.params, frozen
+  if platform == 'tpu':
+    size = of_values(params, sizes, TPU_LANES)
+    peak, filled = peak_of(jaxpr, size, TPU), SHORT * memory
+    return peak if peak <= filled else min(peak, max(peak_of(jaxpr, size, FULL_TPU), filled))
+  peak = peak_of(jaxpr, of_values(params, sizes), XLA)
   if platform == 'cpu':
     kernels = [x for x in jax.tree.leaves(state.params) if len(x.shape) > 3]
     peak += of_params((state.params, state.opt, kernels), sizes['fsdp'])

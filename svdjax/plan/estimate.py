@@ -117,7 +117,7 @@ def estimate(config, topology):
   counted, once = (cost.count(jaxpr, weights, topology.chip.lanes, loops)
                    for loops in (True, False))
   rounds = Rounds(counted.flops / once.flops, counted.traffic / once.traffic)
-  peak = share.step_peak(jaxpr, state, frozen, sizes, topology.kind)
+  peak = share.step_peak(jaxpr, state, frozen, sizes, topology.kind, topology.chip.memory)
   params = share.of_params(all_params, fsdp)
   ema = share.of_params((state.ema, state.opt), fsdp)
   moved = counted.collectives + gradients(state.params, sizes)

@@ -1,5 +1,6 @@
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from svdjax import generate
@@ -114,16 +115,40 @@ def test_results_that_take_the_place_of_arguments_count_once(donated, megabytes)
   assert memory.program_bytes(program) == megabytes * 2**20
 
 
-@pytest.mark.parametrize('platform, each', [('cpu', 3), ('gpu', 3), ('tpu', 1)])
-def test_a_layer_keeps_for_its_gradients_what_the_compiler_does_not_compute_again(platform, each):
-  """A product, its sigmoid and what the next product reads; on a TPU the product alone."""
-  def layers(depth):
-    def loss(x):
-      y = x
-      for _ in range(depth):
-        y = jax.nn.silu(y @ x)
-      return (y @ x).sum()
-    jaxpr = jax.make_jaxpr(jax.grad(loss))(MEGABYTE).jaxpr
-    return memory.peak_of(jaxpr, platform=platform) / 2**20
+@pytest.mark.parametrize('compiler, product, convolution', [
+    (memory.XLA, 3, 3), (memory.TPU, 2, 1), (memory.FULL_TPU, 1, 1)])
+def test_a_layer_keeps_for_its_gradients_what_the_compiler_does_not_compute_again(
+    compiler, product, convolution):
+  """Its result, the sigmoid of that and what the next layer reads; a TPU computes the sigmoid again,
+  and within a convolution, or a product where memory is short, also what that reads."""
+  def megabytes(layer, x, kernel):
+    def peak(depth):
+      def loss(x, kernel):
+        for _ in range(depth):
+          x = jax.nn.silu(layer(x, kernel))
+        return layer(x, kernel).sum()
+      jaxpr = jax.make_jaxpr(jax.grad(loss, (0, 1)))(x, kernel).jaxpr
+      return memory.peak_of(jaxpr, compiler=compiler)
+    return (peak(8) - peak(4)) / 4 / 2**20
 
-  assert (layers(8) - layers(4)) / 4 == pytest.approx(each, abs=0.01)
+  picture, kernel = jnp.ones((1, 64, 64, 64)), jnp.ones((1, 1, 64, 64))
+  convolve = lambda x, k: jax.lax.conv_general_dilated(
+      x, k, (1, 1), 'SAME', dimension_numbers=('NHWC', 'HWIO', 'NHWC'))
+  assert megabytes(jnp.matmul, MEGABYTE, MEGABYTE) == pytest.approx(product, abs=0.01)
+  assert megabytes(convolve, picture, kernel) == pytest.approx(convolution, abs=0.01)
+
+
+def test_where_memory_of_a_tpu_is_short_a_step_is_computed_with_less(nano):
+  step, args = training(nano('video_pretrain,low'))
+  jaxpr = share.trace(step, ALONE, *args)
+  peak = lambda memory: share.step_peak(jaxpr, *args[:2], ALONE, 'tpu', memory)
+  ample, least = peak(np.inf), peak(0.)
+  assert least < 0.9 * ample
+  assert peak(ample) == share.SHORT * ample and peak(ample / share.SHORT) == ample
+
+
+def test_on_tpus_arrays_are_padded_along_the_axis_that_leaves_least_empty():
+  size = share.of_values({}, ALONE, share.TPU_LANES)
+  of = lambda *shape: size(jax.ShapeDtypeStruct(shape, np.float32)) / 4
+  assert of(3, 256) == 3 * 256 and of(256, 3) == 3 * 256
+  assert of(4, 100) == 4 * 128 and of() == 1
