@@ -17,11 +17,14 @@ case "${1:-}" in
   doctor) run .venv/bin/python launch/doctor.py ;;
   train)
     shift
-    log=train.log
+    log=train.log before=
     for option in "$@"; do
       case "$option" in --workdir=*) log="${option#--workdir=}.log" ;; esac
+      [ "$before" != --workdir ] || log="$option.log"
+      before=$option
     done
-    run bash -c "nohup .venv/bin/python -m svdjax.main $(words "$@")> $(words "$log")2>&1 &"
+    run mkdir -p "$(dirname "$log")"
+    run bash -c "nohup .venv/bin/python -m svdjax.main $(words "$@")>> $(words "$log")2>&1 &"
     ;;
   *) usage 2 ;;
 esac

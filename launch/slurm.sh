@@ -10,11 +10,12 @@
 # This folder, --workdir and the data must be on a file system that all nodes see.
 set -euo pipefail
 . "$(dirname "$0")/dry.sh"
-# What the job runs: srun in the background, so that the shell can hear SIGTERM and pass it on.
+# What the job runs: srun in the background, so that the shell can hear SIGTERM. It is passed on by
+# scancel, which signals the processes; srun itself would kill them.
 job() {
   cat <<EOT
 srun --kill-on-bad-exit=1 .venv/bin/python $1 &
-trap 'again=1; kill -TERM \$!' TERM
+trap 'again=1; scancel --signal=TERM "\$SLURM_JOB_ID"' TERM
 wait \$!; code=\$?
 [ -z "\$again" ] || { wait \$!; code=\$?; }
 [ -z "\$again" ] || scontrol requeue "\$SLURM_JOB_ID"

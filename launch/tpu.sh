@@ -8,10 +8,14 @@
 #   bash launch/tpu.sh [--dry-run] install    this folder and its packages on every host
 #   bash launch/tpu.sh [--dry-run] doctor     processes, devices, a reduction over all hosts
 #   bash launch/tpu.sh [--dry-run] train --config … --workdir … [--config.FIELD=VALUE …]
-#   bash launch/tpu.sh [--dry-run] delete
+#   bash launch/tpu.sh [--dry-run] delete     the slice
+#   bash launch/tpu.sh [--dry-run] dequeue    the queued resource and its slice
 #
-# Every host must see --workdir and the data under the same path: mount a Filestore or bucket first.
-# `train` again after a preemption (with a new slice of the same name) resumes.
+# Every host must see --workdir and the data under the same path: mount a Filestore first, or a bucket
+# with a hierarchical namespace, since a checkpoint is finished by renaming its folder. `train` runs
+# in the background with its output in svdjax/train.log of each host, so that it outlives the terminal;
+# again after a preemption (`dequeue`, `queue` and `install` first) it resumes.
+# PYTHON names the hosts' interpreter (python3), of 3.11 to 3.13.
 set -euo pipefail
 . "$(dirname "$0")/dry.sh"
 need NAME ZONE
@@ -32,15 +36,18 @@ case "${1:-}" in
   install)
     run git archive --output=/tmp/svdjax.tar HEAD
     run "${tpus[@]}" tpu-vm scp /tmp/svdjax.tar "$NAME:/tmp/svdjax.tar" --zone="$ZONE" --worker=all
-    everywhere 'mkdir -p svdjax && tar -xf /tmp/svdjax.tar -C svdjax && cd svdjax && python3 -m venv .venv && .venv/bin/pip install -q -e . "jax[tpu]"'
+    everywhere "mkdir -p svdjax && tar -xf /tmp/svdjax.tar -C svdjax && cd svdjax && PYTHON=${PYTHON:-python3} && . launch/venv.sh '' && .venv/bin/pip install -q 'jax[tpu]'"
     ;;
   doctor) everywhere 'cd svdjax && .venv/bin/python launch/doctor.py --distributed' ;;
   train)
     shift
-    everywhere "cd svdjax && .venv/bin/python -m svdjax.main --distributed $(words "$@")"
+    everywhere "cd svdjax && nohup .venv/bin/python -m svdjax.main --distributed $(words "$@")>> train.log 2>&1 &"
     ;;
   delete)
     run "${tpus[@]}" tpu-vm delete "$NAME" --zone="$ZONE" --quiet
+    ;;
+  dequeue)
+    run "${tpus[@]}" queued-resources delete "$NAME" --zone="$ZONE" --force --quiet
     ;;
   *) usage 2 ;;
 esac

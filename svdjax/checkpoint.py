@@ -177,8 +177,10 @@ def _folders(path, ema):
 
 
 def make_workdir(workdir):
-  """Creates the folder; raises BadInput if it cannot be written."""
+  """Creates the folder; raises BadInput if it cannot be written, or is none of a file system."""
   workdir = pathlib.Path(workdir)
+  if workdir.parts and workdir.parts[0].endswith(':'):
+    raise BadInput(f'workdir {workdir} is no folder: mount the bucket and give the path it has then')
   probe = workdir / f'.writable-{jax.process_index()}'
   try:
     workdir.mkdir(parents=True, exist_ok=True)

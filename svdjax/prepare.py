@@ -129,6 +129,9 @@ def prepare(config, workdir, ledger):
   """
   mesh, parts, tokenizer, clips = checked(config, workdir)
   checkpoint.make_workdir(workdir)
+  if not distributed.share(workdir):
+    raise BadInput(f'workdir {workdir} is not one folder for all processes: choose a --workdir on a '
+                   'file system that all hosts see')
   if tokenizer and distributed.first() and not checkpoint.saved_steps(workdir):
     tokenizer.save(workdir / 'assets')
   if clips.buckets:

@@ -135,3 +135,10 @@ def test_a_workdir_in_a_file_is_refused(tmp_path):
   (tmp_path / 'file').touch()
   with pytest.raises(BadInput, match='cannot be written'):
     checkpoint.make_workdir(tmp_path / 'file' / 'workdir')
+
+
+def test_a_bucket_is_no_workdir(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  with pytest.raises(BadInput, match='mount the bucket'):
+    checkpoint.make_workdir('gs://bucket/run')
+  assert not list(tmp_path.iterdir())

@@ -24,7 +24,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures('compiled')]
 
 @pytest.fixture
 def start():
-  """start(processes, *command) -> that many, told of each other; none outlives the test."""
+  """start(processes, *command) -> that many, told of each other; none outlives the test.
+
+  PROCESS in a command is the process's own number.
+  """
   started = []
 
   def begin(processes, *command):
@@ -36,7 +39,8 @@ def start():
       together = ['--coordinator', place, '--processes', str(processes), '--process',
                   str(process)] if processes > 1 else []
       started.append(subprocess.Popen(
-          [sys.executable, *map(str, command), *together], cwd=ROOT, text=True,
+          [sys.executable, *(str(c).replace('PROCESS', str(process)) for c in command), *together],
+          cwd=ROOT, text=True,
           stdout=subprocess.PIPE, stderr=subprocess.PIPE,
           env=os.environ | {'XLA_FLAGS': flags, 'PYTHONPATH': str(ROOT)}))
     return started[-processes:]
@@ -86,6 +90,13 @@ def alone(toy, tmp_path_factory):
   subprocess.run([sys.executable, *command], cwd=ROOT, check=True,
                  env=os.environ | {'XLA_FLAGS': flags})
   return workdir
+
+
+def test_a_workdir_that_is_not_one_folder_for_all_is_refused(start, toy, tmp_path):
+  processes = start(2, *training(toy, tmp_path / 'PROCESS'))
+  for process in processes:
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 2 and 'is not one folder for all processes' in said
 
 
 @pytest.mark.parametrize('processes', [2, 4])

@@ -3,6 +3,8 @@
 import contextlib
 import itertools
 import os
+import pathlib
+import secrets
 import time
 
 import jax
@@ -88,6 +90,23 @@ def agree(fine):
   meet('agree')
   from jax.experimental import multihost_utils
   return bool(multihost_utils.process_allgather(np.int32(fine)).all())
+
+
+def share(folder, seconds=10.):
+  """Whether all processes see one folder under this name; waits so long for what the first writes."""
+  if jax.process_count() == 1:
+    return True
+  from jax.experimental import multihost_utils
+  token = multihost_utils.broadcast_one_to_all(np.int32(secrets.randbits(31)))
+  mark, until = pathlib.Path(folder) / f'.shared-{int(token)}', time.monotonic() + seconds
+  if first():
+    mark.touch()
+  while not mark.exists() and time.monotonic() < until:
+    time.sleep(0.1)
+  seen = agree(mark.exists())
+  if first():
+    mark.unlink(missing_ok=True)
+  return seen
 
 
 @contextlib.contextmanager

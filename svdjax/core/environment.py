@@ -12,8 +12,16 @@ PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'grain', 'nump
 
 def environment():
   """Versions, devices and git revision, JSON values."""
-  git = subprocess.run(['git', 'rev-parse', 'HEAD'], capture_output=True, text=True, check=False,
-                       cwd=pathlib.Path(__file__).parent)
   versions = {name: metadata.version(name) for name in PACKAGES}
-  return {'git': git.stdout.strip() or None, 'python': sys.version.split()[0],
+  return {'git': _revision(), 'python': sys.version.split()[0],
           'devices': [str(d) for d in jax.devices()], 'packages': versions}
+
+
+def _revision():
+  """Of this folder; None if it is in no repository or there is no git."""
+  try:
+    git = subprocess.run(['git', 'rev-parse', 'HEAD'], capture_output=True, text=True, check=False,
+                         cwd=pathlib.Path(__file__).parent)
+  except OSError:
+    return None
+  return git.stdout.strip() or None

@@ -1,10 +1,12 @@
 """Checksums of a folder, so that what is read back is what was written."""
 
+from concurrent import futures
 import hashlib
 import json
 import pathlib
 
 NAME = 'manifest.json'
+THREADS = 16  # that read and hash files of a folder side by side
 
 
 def _digest(path):
@@ -19,8 +21,10 @@ def _files(folder):
 def write(folder):
   """Writes `folder`/manifest.json: size and sha256 of every file below."""
   folder = pathlib.Path(folder)
-  files = {name: [(folder / name).stat().st_size, _digest(folder / name)]
-           for name in _files(folder) if name != NAME}
+  names = [name for name in _files(folder) if name != NAME]
+  entry = lambda name: [(folder / name).stat().st_size, _digest(folder / name)]
+  with futures.ThreadPoolExecutor(THREADS) as pool:
+    files = dict(zip(names, pool.map(entry, names)))
   (folder / NAME).write_text(json.dumps({'sha256': files}, indent=1))
 
 
@@ -49,8 +53,9 @@ def fault(folder, part=''):
   for name in _files(folder):
     if name != NAME and name.startswith(part) and name not in wanted:
       return f'file {name} does not belong there'
-  return next(filter(None, (_file_fault(folder / n, n, *entry) for n, entry in wanted.items())),
-              None)
+  with futures.ThreadPoolExecutor(THREADS) as pool:
+    found = pool.map(lambda item: _file_fault(folder / item[0], item[0], *item[1]), wanted.items())
+    return next(filter(None, found), None)
 
 
 def _file_fault(path, name, size, digest):

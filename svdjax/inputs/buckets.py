@@ -121,6 +121,8 @@ class Buckets:
       raise BadInput(f'data folder {data.source} holds no clip as long as a bucket of '
                      f'config.data.buckets at {max(data.fps):g} frames a second: add one of fewer '
                      'frames')
+    self._usable = np.flatnonzero(self.bucket >= 0)
+    self._members = [np.flatnonzero(self.bucket == b) for b in range(len(self.sizes))]
 
   def size(self, index):
     """The Size of a record's clips; raises BadInput if it is too short for any."""
@@ -128,12 +130,13 @@ class Buckets:
       raise BadInput(f'record {index} is shorter than every bucket of config.data.buckets')
     return self.sizes[self.bucket[index]]
 
-  def alike(self, index):
-    """The records of the same bucket as one (the next that has any), from it on and around."""
-    usable = np.flatnonzero(self.bucket >= 0)
-    index = usable[np.searchsorted(usable, index) % len(usable)]
-    members = np.flatnonzero(self.bucket == self.bucket[index])
-    return np.roll(members, -np.searchsorted(members, index))
+  def alike(self, index, most):
+    """At most so many records of the bucket of one (or of the next that has any), from it on and
+    around."""
+    index = self._usable[np.searchsorted(self._usable, index) % len(self._usable)]
+    members = self._members[self.bucket[index]]
+    first = np.searchsorted(members, index)
+    return [int(members[(first + i) % len(members)]) for i in range(min(most, len(members)))]
 
   def describe(self):
     """How many records each bucket has, in words."""

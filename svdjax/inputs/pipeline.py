@@ -85,11 +85,11 @@ class Clips:
     """The buckets.Size of the clips of a record; raises BadInput if it is too short for any."""
     return self.buckets.size(index) if self.buckets else self.size
 
-  def alike(self, index):
-    """Records whose clips have one size: from `index` on and around."""
+  def alike(self, index, most):
+    """At most so many records whose clips have one size: from `index` on and around."""
     if self.buckets:
-      return self.buckets.alike(index)
-    return [(index + i) % len(self) for i in range(len(self))]
+      return self.buckets.alike(index, most)
+    return [(index + i) % len(self) for i in range(min(most, len(self)))]
 
   def order(self, batch_size):
     """What is random access from draws to records: each epoch visits all, shuffled."""
@@ -120,7 +120,7 @@ class Clips:
       index: which record; the next ones are tried where it gives no clip.
       draw: which of its random clips, any integer; the same integer gives the same clip.
     """
-    tried = self.alike(index % len(self))[:MAX_SKIPS]
+    tried = self.alike(index % len(self), MAX_SKIPS)
     for at in map(int, tried):
       try:
         return self._cut(at, np.random.default_rng((self.seed, draw)))
@@ -242,7 +242,7 @@ def batches(clips, batch_size, step=0, threads=2, rows=None):
 
 def eval_batch(clips, batch_size):
   """The first clips of a split (of its first one's size), always the same ones, as one batch."""
-  parts = [clips.clip(int(i), int(i)) for i in clips.alike(0)[:batch_size]]
+  parts = [clips.clip(int(i), int(i)) for i in clips.alike(0, batch_size)]
   return {name: np.stack([p[name] for p in parts]) for name in parts[0]}
 
 

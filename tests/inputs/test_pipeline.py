@@ -205,3 +205,13 @@ def test_the_evaluation_batch_is_always_the_first_clips(data):
   assert batch['video'].shape == (3, 3, 16, 24, 3)
   assert_same([pipeline.eval_batch(clips, 3)], [batch])
   assert len(pipeline.eval_batch(clips, 100)['index']) == 4
+
+
+@pytest.mark.parametrize('buckets', [(), ((4, 32, 48),)])
+def test_which_records_may_stand_in_for_one_is_no_work_in_large_data(tmp_path, data, buckets):
+  data.source, data.frames, data.buckets = folder(tmp_path, {}, {}), 4, buckets
+  clips = pipeline.Clips(data, 'train', 0)
+  assert list(clips.alike(1, 100)) == [1, 0] and list(clips.alike(1, 1)) == [1]
+  if not buckets:
+    clips.source = range(10 ** 12)
+    assert clips.alike(10 ** 12 - 1, 3) == [10 ** 12 - 1, 0, 1]

@@ -23,7 +23,9 @@ def launch(script, *args, env=SETTINGS):
     ('tpu', 'create', 'tpu-vm create pod --zone=us-east5-a --accelerator-type=v5p-32'),
     ('tpu', 'queue', 'queued-resources create pod --node-id=pod'),
     ('tpu', 'install', 'tpu-vm scp'), ('tpu', 'doctor', 'launch/doctor.py'),
-    ('tpu', 'delete', 'tpu-vm delete pod'), ('gke', 'create', 'xpk cluster create'),
+    ('tpu', 'delete', 'tpu-vm delete pod'),
+    ('tpu', 'dequeue', 'queued-resources delete pod --zone=us-east5-a --force'),
+    ('gke', 'create', '--num-slices=1 --on-demand'),
     ('gke', 'doctor', 'xpk workload create'), ('gke', 'delete', 'xpk workload delete'),
     ('slurm', 'install', 'pip install'), ('slurm', 'doctor', 'sbatch'),
     ('gpu', 'doctor', 'launch/doctor.py'), ('gpu', 'install', 'pip install')])
@@ -59,14 +61,17 @@ def fake(tmp_path):
 
 
 @pytest.mark.parametrize('script, asked, code', [
-    ('slurm', True, 0), ('slurm', False, 3), ('gke', True, 75), ('gke', False, 3)])
+    ('slurm', True, 0), ('slurm', False, 3), ('gke', True, 143), ('gke', False, 3)])
 def test_a_job_passes_sigterm_on_and_comes_again(fake, tmp_path, script, asked, code):
-  """Of a run that saves when it is asked to end, or fails on its own."""
+  """Of a run that saves when it is asked to end, or fails on its own. SIGTERM to srun itself kills."""
   shell = f'echo $$ > {tmp_path}/pid\nexec sh -c'
   fake('sbatch', f'{shell} "${{!##--wrap=}}"')
   fake('xpk', f'{shell} "${{!##--command=}}"')
-  for name in ('srun', 'python'):
-    fake(name, 'trap "echo saved; exit 0" TERM; echo up; sleep 5 & wait' if asked else 'exit 3')
+  run = 'trap "echo saved; exit 0" TERM; echo up; sleep 5 & wait' if asked else 'exit 3'
+  fake('python', run)
+  fake('task', f'echo $$ > {tmp_path}/task\n{run}')
+  fake('srun', 'task & trap "kill -9 $!; exit 137" TERM; wait $!')
+  fake('scancel', f'[ "$*" = "--signal=TERM 7" ] && kill -TERM $(cat {tmp_path}/task)')
   fake('pip', '')
   fake('scontrol', f'echo "$@" > {tmp_path}/said')
   job = subprocess.Popen(['bash', f'launch/{script}.sh', *TRAIN], cwd=ROOT, text=True,
@@ -82,6 +87,17 @@ def test_a_job_passes_sigterm_on_and_comes_again(fake, tmp_path, script, asked, 
     assert (tmp_path / 'said').read_text() == 'requeue 7\n'
   else:
     assert not (tmp_path / 'said').exists()
+
+
+@pytest.mark.parametrize('workdir', [('--workdir', 'runs/a'), ('--workdir=runs/a',)])
+def test_the_output_of_a_run_in_the_background_goes_beside_its_workdir(workdir):
+  assert '>> runs/a.log' in launch('gpu', *TRAIN[:-1], *workdir).stdout.replace('\\', '')
+
+
+@pytest.mark.parametrize('setting, words', [('SPOT', '--spot'), ('RESERVATION', '--reservation=1')])
+def test_a_cluster_is_asked_for_one_kind_of_nodes(setting, words):
+  out = launch('gke', 'create', env=SETTINGS | {setting: '1'}).stdout
+  assert words in out and '--on-demand' not in out
 
 
 @pytest.mark.parametrize('script, missing', [('tpu', 'ZONE'), ('gke', 'CLUSTER')])
