@@ -2,7 +2,8 @@
 
     python -m data.toyworld --output orbits --kinds turntable --frames 21 --height 48 --width 48
     python -m svdjax.main --config experiments/autoencoder.py:tiny,decoder \\
-      --workdir runs/orbit_decoder --config.data.source=orbits --config.init_from=runs/autoencoder
+      --workdir runs/orbit_decoder --config.data.source=orbits --config.init_from=runs/autoencoder \\
+      --config.data.height=48 --config.data.width=48
     python -m svdjax.main --config experiments/multiview.py:tiny --workdir runs/multiview \\
       --config.data.source=orbits --config.init_from=runs/orbit_decoder,runs/i2v_25f
     python -m svdjax.main --config experiments/multiview.py:tiny,unposed \\

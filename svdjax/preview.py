@@ -35,6 +35,18 @@ def held_out(config, tokenizer):
   return pipeline.eval_batch(clips, config.sample.clips)
 
 
+def _agreed(config, tokenizer):
+  """`held_out`, or an OSError in all processes: those that went on alone would wait for the rest."""
+  batch = fault = None
+  try:
+    batch = held_out(config, tokenizer)
+  except OSError as error:
+    fault = error
+  if not distributed.agree(fault is None):
+    raise fault or OSError('another process could not read the held-out clips')
+  return batch
+
+
 def inputs_of(config, batch, tokenizer):
   """Sampling inputs that belong to a batch: its captions, end frames, fps and motion."""
   clips = batch['video'].shape[0]
@@ -80,7 +92,7 @@ def write(config, parts, params, log, step, workdir, tokenizer):
   """
   if not wanted(config):
     return
-  batch = held_out(config, tokenizer)
+  batch = _agreed(config, tokenizer)
   made = mesh.fetch(clips_of(config, parts, params, batch, tokenizer))
   if not distributed.first():
     return
@@ -100,16 +112,23 @@ def write(config, parts, params, log, step, workdir, tokenizer):
     (folder / f'{step:08d}.json').write_text(json.dumps(finite(report), indent=1))
 
 
+def compared(config):
+  """Whether clips are compared with the true ones frame by frame.
+
+  A caption says too little of its clip for that.
+  """
+  return config.task != 'denoising' or config.conditioning.context != 'text'
+
+
 def measures(config, made, batch):
   """Figures of sampled clips that need no network, each beside what the true clips get: [Figure].
 
-  JAX takes no part, which other processes would have to join. A caption says too little of its clip
-  for a comparison of frames.
+  JAX takes no part, which other processes would have to join.
   """
   truths, fps = batch['video'], float(batch['fps'][0]) + 1
   own, true = (suite.of_clips(clips, fps, suite.Extractors()) for clips in (made, truths))
   pairs = {}
-  if config.task != 'denoising' or config.conditioning.context != 'text':
+  if compared(config):
     pairs = {'psnr': quality.psnr(made, truths),
              'first_psnr': quality.psnr(made[:, :1], truths[:, :1])}
   return suite.figures(own, true, pairs, 0)

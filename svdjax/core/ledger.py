@@ -14,7 +14,9 @@ from svdjax.core import jsonl
 NAME = 'goodput.jsonl'
 KINDS = ('init', 'compile', 'restore', 'data', 'step', 'save', 'preview', 'lost', 'down')
 REDONE = ('data', 'step', 'save', 'preview')  # kinds of time that a repeated step makes lost
-SECONDS = 5.  # at most about so long a stretch is missing after a kill
+# Steps that take longer together are written down. What is not when a run is killed counts as down: at
+# most about so long, but all of a start, restore or compilation.
+SECONDS = 5.
 
 
 def process_start():

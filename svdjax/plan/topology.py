@@ -37,6 +37,11 @@ CHIPS = {
     'h200': Chip(141 * GB, 989e12, 4800 * GB, 450 * GB, 16),
 }
 DIMENSIONS = {'v5e': 2, 'v5p': 3, 'v6e': 2}
+SQUARE = ('1x1', '2x2', '2x4', '4x4', '4x8', '8x8', '8x16', '16x16')  # slices of v5e and v6e
+SMALL = ((1, 2, 2), (2, 2, 2), (2, 2, 4), (2, 4, 4))  # of v5p; larger ones have multiples of four
+LARGEST = 6144  # chips of a v5p slice
+NODE = 8  # GPUs that NVLink joins; from there on each has its share of the network, bytes a second
+NETWORK = {'a100': 25 * GB, 'h100': 50 * GB, 'h200': 50 * GB}
 EXAMPLES = 'v5e:4x4, v5p:4x4x8, v6e:16x16, gpu:8xh100 or cpu:8'
 
 
@@ -52,19 +57,32 @@ def parse(text):
   """'v5e:4x4' -> Topology.
 
   Raises:
-    BadInput: it is none that is known.
+    BadInput: it is none that is known, or no such slice of TPUs is made.
   """
   family, _, shape = text.partition(':')
   if family in DIMENSIONS and re.fullmatch(r'\d+(x\d+)*', shape):
     sizes = [int(n) for n in shape.split('x')]
     if len(sizes) == DIMENSIONS[family] and min(sizes):
+      if not _made(sizes):
+        raise BadInput(f'there are no {family} slices of {shape}: '
+                       + (f'take one of {", ".join(SQUARE)}' if len(sizes) == 2 else
+                          f'take multiples of four of at most {LARGEST} chips, or 2x2x1 to 2x4x4'))
       return Topology('tpu', text, CHIPS[family], math.prod(sizes))
   if family == 'gpu' and (match := re.fullmatch(r'([1-9]\d*)x(\w+)', shape)):
     if match[2] in CHIPS and match[2] not in DIMENSIONS:
-      return Topology('gpu', text, CHIPS[match[2]], int(match[1]))
+      chip, count = CHIPS[match[2]], int(match[1])
+      return Topology('gpu', text, chip if count <= NODE else chip._replace(
+          links=NETWORK[match[2]]), count)
   if family == 'cpu' and re.fullmatch(r'[1-9]\d*', shape):
     return Topology('cpu', text, host(int(shape)), int(shape))
   raise BadInput(f'--topology {text} is unknown: use one like {EXAMPLES}')
+
+
+def _made(sizes):
+  if len(sizes) == 2:
+    return 'x'.join(map(str, sizes)) in SQUARE
+  return tuple(sorted(sizes)) in SMALL or (
+      all(n % 4 == 0 for n in sizes) and math.prod(sizes) <= LARGEST)
 
 
 def host(devices):

@@ -16,14 +16,14 @@ def plan(*arguments):
 
 
 def test_a_plan_of_a_stage_without_data_or_earlier_stages():
-  done = plan('--topology', 'v5e:1x2')
+  done = plan('--topology', 'v5e:2x2', '--config.train.batch_size=4')
   assert done.returncode == 0, done.stderr
-  for words in ('2 (v5e:1x2)', 'of 16.00 GiB', 'TFLOP a step', 'chip-hours', 'Assumed: 70%'):
+  for words in ('4 (v5e:2x2)', 'of 16.00 GiB', 'TFLOP a step', 'chip-hours', 'Assumed: 70%'):
     assert words in done.stdout
 
 
 def test_what_does_not_fit_is_refused_with_its_table_and_what_would():
-  done = plan('--topology', 'v5e:1x2', '--config.train.batch_size=1000000')
+  done = plan('--topology', 'v5e:2x2', '--config.train.batch_size=1000000')
   assert done.returncode == 2 and 'activations and the rest' in done.stdout
   line, = done.stderr.splitlines()
   assert line.startswith('error: this does not fit: ') and 'config.train.accumulate=' in line
