@@ -1,4 +1,8 @@
-"""Where cameras stand around an object, from the files of the usual renderers; z is up."""
+"""Where cameras stand around an object, from transforms.json or 000.npy …; z is up.
+
+Only orbits are of use, cameras at one elevation and evenly spaced: those anywhere on a sphere are
+refused.
+"""
 
 import json
 import pathlib

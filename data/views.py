@@ -4,9 +4,9 @@
 
 Two layouts, told by what lies beside the pictures of an object:
 
-  OBJECT/000.png … with OBJECT/transforms.json (NeRF: camera to world) or 000.npy … (Zero-1-to-3's
-  Objaverse renders: world to camera, 3x4): views with pose. Those of one circle, at one elevation
-  and evenly spaced, become a closed orbit with its elevation; z is up.
+  OBJECT/000.png … with OBJECT/transforms.json (NeRF: camera to world) or 000.npy … (world to
+  camera, 3x4): views with pose. Only orbits are read, views at one elevation and evenly spaced
+  around the object, z up; objects whose cameras stand anywhere on a sphere are skipped.
 
   …/images/000.jpg … alone (MVImgNet): casual footage without pose, in the order of the names.
   Portraits are turned to landscape, as in SVD appendix D.

@@ -89,12 +89,17 @@ def compare(reports):
   Returns:
     [{'figure', 'unit', 'seeds', 'trivial', 'arms': {arm: [mean, half interval]}, 'differences':
     {arm: [mean, half interval]} to the first arm}]; a seed without a figure in any arm is left out
-    of that figure.
+    of that figure, and so are figures that not every report has.
   """
   rows, first = [], next(iter(reports))
-  for i, figure in enumerate(reports[first][0]['figures']):
-    values = {arm: np.array([r['figures'][i]['mean'] for r in found], np.float64)
-              for arm, found in reports.items()}
+  means = {arm: [{f['name']: f['mean'] for f in r['figures']} for r in found]
+           for arm, found in reports.items()}
+  shared = set.intersection(*(set(m) for found in means.values() for m in found))
+  for figure in reports[first][0]['figures']:
+    if figure['name'] not in shared:
+      continue
+    values = {arm: np.array([m[figure['name']] for m in found], np.float64)
+              for arm, found in means.items()}
     whole = np.all([np.isfinite(v) for v in values.values()], axis=0)
     if not whole.any():
       continue

@@ -10,13 +10,15 @@ import numpy as np
 from svdjax import generate
 from svdjax.core.errors import BadInput
 from svdjax.core.rng import fold_name
+from svdjax.request import is_orbit
 from svdjax.tasks import latents
 
 
 def check(config, frames, length, overlap):
   """Raises BadInput where clips of `frames` frames cannot be chained to `length`."""
-  if config.conditioning.concat == 'masked' or {'elevation', 'polar'} & set(
-      config.conditioning.scalars):
+  around = is_orbit(config) or 'views' in config.data or (
+      'elevation' in config.conditioning.scalars)
+  if around or config.conditioning.concat == 'masked':
     raise BadInput('--length is of videos that go on, and this checkpoint makes what lies between '
                    'two frames or around an object: use image-to-video or text-to-video')
   if not 1 <= overlap < frames:

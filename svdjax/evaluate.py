@@ -22,6 +22,7 @@ from svdjax.core.errors import BadInput, run_command
 from svdjax.inputs import export, motion
 from svdjax.metrics import quality, truth
 from svdjax.metrics.figure import Figure, table
+from svdjax.models import skip
 
 
 def text_to_video(subject):
@@ -150,6 +151,8 @@ def load(args):
                    f'makes {found.config.data.frames}: drop it')
   if found.config.task == 'denoising':
     found.chosen = sampling.settings_of(args, found.config)
+    if found.chosen.skip_scale:
+      skip.matched(found.params, found.chosen.skip_layers)
   if args.against:
     other, _ = subject.load(args.against, args.data, seeds=1, clips=args.clips)
     for path, each in ((args.checkpoint, found), (args.against, other)):
@@ -164,11 +167,12 @@ def main(argv=None):
   """Evaluates and prints; writes JSON where --out says."""
   platform.configure()
   args = arguments(argv)
-  from svdjax import exhibit
+  from svdjax import exhibit, preview
   subject, step = load(args)
   figures, shown, config = measure(subject), None, subject.config
   if subject.shown and config.data.frames > 1:
-    shown = exhibit.Exhibit(subject.shown, float(min(config.data.fps)), subject.extractors)
+    shown = exhibit.Exhibit(subject.shown, float(min(config.data.fps)), subject.extractors,
+                            subject.prepared, preview.compared(config))
     figures += [f for f in shown.figures if f.name not in {g.name for g in figures}]
   if not figures:
     raise BadInput(f'{args.data} has no world.json, so nothing is known that could be measured of '

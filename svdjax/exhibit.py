@@ -9,6 +9,7 @@ import pathlib
 from svdjax.inputs import export
 from svdjax.metrics import page, suite
 from svdjax.metrics.figure import finite
+from svdjax.metrics.inception_score import parts_of
 
 _ROWS = 6
 
@@ -18,29 +19,37 @@ class Exhibit:
 
   Args:
     shown: what has `truths` and `made`, uint8 [n t h w 3], t > 1, frame by frame of the same clips,
-      n `captions`, and `beside`, {name: clips like the true ones} of trivial answers.
+      n `captions`, `beside`, {name: clips like the true ones} of trivial answers, and `further`,
+      clips like `made` of each further sampling seed.
     fps: frames a second.
     extractors: suite.Extractors.
+    prepared: how the true clips came to their frames and size, {name: JSON value}.
+    compared: whether the true clips are what the model was to make, frame by frame.
     seed: of the halves of the true clips.
 
   Attributes:
-    figures: [Figure], each beside what the true clips get.
+    figures: [Figure], each beside what the true clips get, with a value for each sampling seed.
     conditions: how they were measured, {name: JSON value}.
   """
 
-  def __init__(self, shown, fps, extractors, seed=0):
+  def __init__(self, shown, fps, extractors, prepared, compared=True, seed=0):
     self._shown = shown
-    self._own = suite.of_clips(shown.made, fps, extractors, shown.captions)
-    self._true = suite.of_clips(shown.truths, fps, extractors, shown.captions)
-    self._pairs = suite.of_pairs(shown.made, shown.truths, extractors)
-    self._beside = {name: suite.of_pairs(clips, shown.truths, suite.Extractors())
-                    for name, clips in shown.beside.items()}
-    self.figures = suite.figures(self._own, self._true, self._pairs, seed)
-    n, t, height, width = shown.made.shape[:4]
-    self.conditions = {
-        'samples': {'made': n, 'real': n}, 'frames': t, 'resolution': f'{height}x{width}',
-        'fps': fps, 'stride': 1, 'resize': 'none', 'extractors': extractors.describe(),
-        'floor': 'FVD between random halves of the true clips, each of half as many', 'seed': seed}
+    made = (shown.made, *shown.further)
+    pairs = lambda clips, networks: (
+        suite.of_pairs(clips, shown.truths, networks) if compared else {})
+    own = [suite.of_clips(clips, fps, extractors, shown.captions) for clips in made]
+    true = suite.of_clips(shown.truths, fps, extractors, shown.captions)
+    beside_true = [pairs(clips, extractors) for clips in made]
+    self.figures = suite.over_seeds([suite.figures(alone, true, both, seed)
+                                     for alone, both in zip(own, beside_true)])
+    compared_with_true = {'made': suite.join(beside_true)} | {
+        name: pairs(clips, suite.Extractors()) for name, clips in shown.beside.items()}
+    self._curves = {
+        'change between frames, grey levels': {
+            'made': suite.join(own)['change_by_frame'], 'truth': true['change_by_frame']},
+        'PSNR of each frame, dB': {
+            name: x['psnr_by_frame'] for name, x in compared_with_true.items() if x}}
+    self.conditions = _conditions(made, fps, extractors, prepared, seed)
 
   def _rows(self):
     """For each of a few clips: (caption, {what it is: clip}), the true one first, the made last."""
@@ -68,13 +77,21 @@ class Exhibit:
     """
     strips = [(f'{caption} (from above: {", ".join(clips)})', list(clips.values()))
               for caption, clips in self._rows()]
-    changes = {'made': self._own['change_by_frame'], 'truth': self._true['change_by_frame']}
-    pairs = {'made': self._pairs} | self._beside
-    curves = {'change between frames, grey levels': changes,
-              'PSNR of each frame, dB': {n: x['psnr_by_frame'] for n, x in pairs.items()}}
     report = {'figures': rows, 'conditions': conditions | self.conditions}
-    text = page.render(report, strips, curves, str(conditions.get('checkpoint', 'Measured')))
+    text = page.render(report, strips, self._curves, str(conditions.get('checkpoint', 'Measured')))
     pathlib.Path(path).write_text(text, encoding='utf-8')
+
+
+def _conditions(made, fps, extractors, prepared, seed):
+  """What a reader must know to compare the figures of clips `made`, one array a sampling seed."""
+  n, t, height, width = made[0].shape[:4]
+  splits = {'splits of the Inception score': parts_of(n)} if extractors.i3d else {}
+  return {
+      'samples': {'made': n, 'real': n}, 'sampling seeds': len(made),
+      'values': 'one for each sampling seed, of its samples alone', 'frames': t,
+      'resolution': f'{height}x{width}', 'fps': fps, **prepared,
+      'extractors': extractors.describe(), **splits,
+      'floor': 'FVD between random halves of the true clips, each of half as many', 'seed': seed}
 
 
 def write_report(path, figures, conditions):

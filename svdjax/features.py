@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import pathlib
+import sys
 
 import jax
 import numpy as np
@@ -17,10 +18,12 @@ from svdjax.tasks import contrastive, latents, parts as parts_lib
 
 
 class Clip:
-  """CLIP of a checkpoint, as embeddings of unit length; a checkpoint may lack the text tower.
+  """CLIP of a checkpoint, as embeddings of unit length.
 
   Attributes:
     path: the checkpoint.
+    reads_text: whether it has a text tower that goes with its image tower; where not, that is said
+      once: CLIPSIM is not measured, CLIP-S and frame consistency are.
     sha256: of the towers' parameters, names and bytes in order of the names.
 
   Raises:
@@ -38,24 +41,21 @@ class Clip:
     size = parts.configs['clip_image']['size']
     bind = lambda name: parts.bind(name, params)
     self._images = jax.jit(functools.partial(_embed_images, bind('clip_image'), size))
-    self._texts = None
-    if 'clip_text' in towers:
+    width = parts.configs['clip_image']['projection']
+    self.reads_text = parts.configs.get('clip_text', {}).get('projection') == width
+    if self.reads_text:
       self._texts = jax.jit(functools.partial(_embed_texts, bind('clip_text')))
       self._tokenizer = Tokenizer.load(pathlib.Path(path) / 'assets')
+    else:
+      print(f'CLIPSIM: not measured, --clip {path} has no text tower of CLIP that goes with its '
+            'image tower', file=sys.stderr)
 
   def images(self, pictures):
     """uint8 [n h w 3] -> [n d]."""
     return np.asarray(self._images(pictures))
 
   def texts(self, captions):
-    """n texts -> [n d].
-
-    Raises:
-      BadInput: there is no text tower.
-    """
-    if self._texts is None:
-      raise BadInput(f'--clip {self.path} has no text tower of CLIP, which captions need: drop the '
-                     'captions or give a checkpoint with both')
+    """n texts -> [n d]; only where `reads_text`."""
     return np.asarray(self._texts(self._tokenizer(list(captions))))
 
 

@@ -93,7 +93,7 @@ def _check_groups_and_heads(config, names, earlier):
   """Refuses networks that were trained with other numbers that no parameter's shape shows."""
   for name in names:
     path = next((p for p, c in earlier.items() if name in c.model), None)
-    for field in ('groups', 'head_dim', 'heads') if path else ():
+    for field in ('groups', 'head_dim', 'heads', 'act') if path else ():
       here, there = config.model[name].get(field), earlier[path].model[name].get(field)
       if here != there:
         raise BadInput(f'init_from {path} was trained with {name}.{field} {there} and this '

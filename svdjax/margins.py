@@ -8,6 +8,7 @@ import dataclasses
 
 import numpy as np
 
+from svdjax.inputs import orbit
 from svdjax.metrics import global_motion, pose, quality
 from svdjax.metrics.camera import read_camera
 from svdjax.metrics.figure import Figure
@@ -88,24 +89,35 @@ def multiview(subject):
              'view copied, autoencoded': subject.autoencoded(copied(video)),
              'truth, autoencoded': subject.autoencoded(video)}
   figures = fidelity(subject, made, video, slice(1, None), trivial, 'other views')
-  return figures + azimuths(subject.world, made, video, truths, trivial)
+  return figures + azimuths(subject.world, made, truths, {'true views': video} | trivial)
 
 
-def azimuths(world, made, video, truths, trivial):
-  """The azimuth error of turntables whose solids the world tells, or nothing."""
+def azimuths(world, made, truths, trivial):
+  """The azimuth error of turntables whose solids the world tells, or nothing.
+
+  That of true views is the reader's own.
+  """
   known = world and ['second_color' in t and t['shape'] in world.solids for t in truths]
   if not known or not all(known):
     return []
-  errors = lambda clips: float(np.nanmean(pose.azimuth_errors(clips, video, truths, world)))
+  true = true_azimuths(truths, made[0].shape[1])
+  errors = lambda clips: float(np.mean(pose.azimuth_errors(clips, true, truths, world)))
   return [Figure('azimuth error', [errors(m) for m in made],
                  {n: errors(x) for n, x in trivial.items()} | {'chance': 90.}, 'degrees')]
+
+
+def true_azimuths(truths, count):
+  """Degrees [b count] of held-out views, `count` of each orbit, whose truth has those of all."""
+  pick = lambda azimuth: orbit.views({'pts': azimuth, 'clip_id': ''}, count, False, None)[0]
+  return np.stack([np.asarray(t['azimuth'])[pick(t['azimuth'])] for t in truths])
 
 
 def camera(subject):
   """Share of clips whose camera is seen to move as the LoRA's training clips do.
 
   The factors of the model it is compared with are zero. The move is read from the motion that most
-  of the picture shares and, of generated clips, from that of the ground alone.
+  of the picture shares and, of generated clips, from that of the ground alone; where none can be
+  read, a clip counts as wrong, as a static one too.
   """
   batch, truths = subject.held_out(())
   moves, video = subject.config.data.camera, batch['video']

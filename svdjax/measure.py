@@ -3,8 +3,8 @@
     python -m svdjax.measure --made DIR --real DIR [--protocol experiments/protocols/NAME.py]
         [--i3d FILE] [--lpips FILE] [--clip CHECKPOINT] [--out FILE.json] [--page FILE.html]
 
-What needs weights that are not given is left out and named. Clips are videos or folders of frames;
-those of the same name are compared with each other. Nothing is downloaded.
+What cannot be measured, such as for lack of weights, is left out and named. Clips are videos or
+folders of frames; those of the same name are compared with each other. Nothing is downloaded.
 """
 
 import argparse
@@ -18,12 +18,34 @@ from svdjax.core import platform
 from svdjax.core.errors import BadInput, run_command
 from svdjax.core.progress import Progress
 from svdjax.inputs import export
+from svdjax.metrics.inception_score import parts_of
 from svdjax.metrics.source import Source, protocol_of
 
 NEEDS = {'FVD': 'i3d', 'Inception score (I3D)': 'i3d', 'LPIPS': 'lpips',
          'first-frame LPIPS': 'lpips', 'CLIPSIM': 'clip', 'CLIP-S': 'clip',
          'frame consistency (CLIP)': 'clip'}
 _SHOWN = 6
+
+
+def caption_of(name, source, partner=None):
+  """The text that a clip of a Source is of, else that of its partner's, or None."""
+  return source.caption(name) or partner and partner.caption(name) or None
+
+
+def check_captions(config, extractors, made, real):
+  """Refuses clips of which some have a caption and some have not, where CLIPSIM is measured.
+
+  Raises:
+    BadInput: naming the first clip that lacks one.
+  """
+  if not extractors.clip or 'CLIPSIM' not in config.figures:
+    return
+  for source, partner in ((made, real), (real, None)):
+    without = [n for n in source.clips if not caption_of(n, source, partner)]
+    if 0 < len(without) < len(source.clips):
+      raise BadInput(f'{source.clips[without[0]]} has no caption while other {source.side} clips '
+                     'have one: CLIPSIM needs one of each, so caption it, or measure without '
+                     '--clip')
 
 
 def measure_side(source, extractors, partner=None):
@@ -35,7 +57,7 @@ def measure_side(source, extractors, partner=None):
   alone, pairs = [], []
   with Progress(len(source.clips), 0, f'measuring {source.side} clips') as bar:
     for names, clips in source.batches(bar.update):
-      texts = [source.caption(n) or (partner.caption(n) if partner else None) for n in names]
+      texts = [caption_of(n, source, partner) for n in names]
       fps = source.fps if source.fps == source.fps else 1.
       alone.append(suite.of_clips(clips, fps, extractors, None if None in texts else texts))
       true = [partner.read(n) if partner and n in partner.clips else None for n in names]
@@ -55,8 +77,39 @@ def _check_sizes(made, real):
                    'protocol')
 
 
+def missing(config, extractors, measured, counts):
+  """Why figures of a protocol were not measured: {name: why}.
+
+  Args:
+    config: of the protocol.
+    extractors: suite.Extractors.
+    measured: names of the figures that were.
+    counts: clips that were used, {'made', 'real', 'pairs'}.
+  """
+  from svdjax.metrics import suite
+
+  def why(name):
+    if name in NEEDS and getattr(extractors, NEEDS[name]) is None:
+      return f'it needs --{NEEDS[name]}'
+    if name == 'FVD':
+      least = suite.LEAST_FVD
+      return (f'it needs {least["made"]} made and {least["real"]} real clips, not '
+              f'{counts["made"]} and {counts["real"]}')
+    if name == 'CLIPSIM':
+      return ('the made clips have no captions' if extractors.clip.reads_text else
+              f'{extractors.clip.path} has no text tower')
+    if name in suite.PAIRED:
+      return ('no made clip has a real one of its name' if config.paired else
+              'the protocol does not compare clips of the same name')
+    return 'there is no such figure'
+
+  return {name: why(name) for name in config.figures if name not in measured}
+
+
 def conditions(config, made, real, extractors, counts):
   """What a reader must know to compare the figures with others: {name: JSON value}."""
+  splits = {'splits of the Inception score': {
+      side: parts_of(counts[side], config.splits) for side in ('made', 'real')}}
   size = lambda s: f'{s[0]}x{s[1]}' if s else 'none'
   resize = lambda side: f'{size(config.resize[side])}, then crop {size(config.crop)}'
   return {
@@ -65,7 +118,7 @@ def conditions(config, made, real, extractors, counts):
       'stride': config.stride, 'fps': config.fps or {s.side: s.fps for s in (made, real)},
       'window': config.window,
       'resize': {s: resize(s) for s in ('made', 'real')} | {'method': 'bilinear, antialiased'},
-      'extractors': extractors.describe(),
+      'extractors': extractors.describe(), **(splits if extractors.i3d else {}),
       'input of I3D': '224x224, bilinear without antialiasing, -1 to 1; features: 400 logits',
       'floor': 'FVD between random halves of the real clips, each of half as many',
       'seed': config.seed, 'left out': {s.side: len(s.failed) for s in (made, real)},
@@ -73,8 +126,13 @@ def conditions(config, made, real, extractors, counts):
 
 
 def report(config, made, real, extractors):
-  """Measures two Sources: (JSON values, measures of both sides and of pairs)."""
+  """Measures two Sources: (JSON values, measures of both sides and of pairs).
+
+  Raises:
+    BadInput: as check_captions and measure_side.
+  """
   from svdjax.metrics import suite
+  check_captions(config, extractors, made, real)
   own, pairs = measure_side(made, extractors, real)
   other, _ = measure_side(real, extractors)
   figures = [f for f in suite.figures(own, other, pairs, config.seed, config.splits)
@@ -84,8 +142,9 @@ def report(config, made, real, extractors):
   counts = {'made': len(own['motion']), 'real': len(other['motion']),
             'pairs': len(pairs.get('psnr', ())), 'asked for': config.samples or 'all'}
   values = {n: x.tolist() for n, x in (own | pairs).items() if x.ndim == 1}
-  return {'figures': rows, 'conditions': conditions(config, made, real, extractors, counts),
-          'clips': values}, (own, other, pairs)
+  told = conditions(config, made, real, extractors, counts) | {
+      'not measured': missing(config, extractors, {f.name for f in figures}, counts)}
+  return {'figures': rows, 'conditions': told, 'clips': values}, (own, other, pairs)
 
 
 def strips(made, real):
@@ -144,9 +203,8 @@ def main(argv=None):
   result, measures = report(config, made, real, features.load(args))
   print(table([Figure(r['name'], r['values'], r['baselines'], r['unit'])
                for r in result['figures']]))
-  for name in config.figures:
-    if name in NEEDS and getattr(args, NEEDS[name]) is None:
-      print(f'{name}: not measured, it needs --{NEEDS[name]}', file=sys.stderr)
+  for name, why in result['conditions']['not measured'].items():
+    print(f'{name}: not measured, {why}', file=sys.stderr)
   for why in [*made.failed.values(), *real.failed.values()][:5]:
     print(f'left out: {why}', file=sys.stderr)
   if args.out:

@@ -18,11 +18,20 @@ from svdjax.tasks import parts as parts_lib
 
 
 class Shown(NamedTuple):
-  """Clips for film strips: true ones, the model's, captions, and trivial answers by name."""
+  """True clips and the model's of the same, uint8 [n t h w 3], to be measured and drawn.
+
+  Attributes:
+    truths: the true clips.
+    made: the model's, of the first sampling seed.
+    captions: n texts.
+    beside: trivial answers, {name: clips}.
+    further: the model's of each further sampling seed.
+  """
   truths: np.ndarray
   made: np.ndarray
   captions: list
   beside: dict = {}
+  further: tuple = ()
 
 
 @dataclasses.dataclass
@@ -35,7 +44,7 @@ class Subject:
     clips: of each seed.
     chosen: generate.Settings, None of an autoencoder.
     other: (name, Subject) that figures stand beside, or None.
-    shown: the first clips, for film strips; None before there are any.
+    shown: Shown of the first `samples`; None before there are any.
   """
   config: object
   parts: object
@@ -57,6 +66,15 @@ class Subject:
     if self.config.conditioning.concat == 'masked':
       return 'the first and the last frame'
     return 'the first frame' if self.config.conditioning.concat else 'the caption'
+
+  @property
+  def prepared(self):
+    """How `held_out` takes true clips from their records, in words: {'stride', 'resize'}."""
+    stride = ('the frames nearest in time to every 1/fps s, from a random start'
+              if 'views' not in self.config.data else 'views spread evenly over the orbit')
+    return {'stride': stride, 'resize': {
+        'real': 'where sizes differ scaled to cover, INTER_AREA down and INTER_CUBIC up, then '
+                'centre crop', 'made': 'none'}}
 
   def held_out(self, kinds, or_others=False):
     """The first clips of the test split: (batch, truths).
@@ -95,11 +113,10 @@ class Subject:
     return np.concatenate(made)
 
   def samples(self, batch, truths):
-    """`sample` for each seed; the first clips are kept for a film strip."""
-    made = []
-    for seed in range(self.seeds):
-      made.append(self.sample(batch, seed))
-      self.shown = self.shown or Shown(batch['video'], made[0], [t['caption'] for t in truths])
+    """`sample` for each seed; those of the first call are kept in `shown`."""
+    made = [self.sample(batch, seed) for seed in range(self.seeds)]
+    self.shown = self.shown or Shown(batch['video'], made[0], [t['caption'] for t in truths],
+                                     further=tuple(made[1:]))
     return made
 
   def mean_clip(self, like):

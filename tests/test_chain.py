@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from svdjax import chain, checkpoint, generate, sample
+from svdjax.core.errors import BadInput
 from svdjax.inputs import video
 from svdjax.tasks import parts as parts_lib
 
@@ -18,6 +19,20 @@ def test_clips_that_a_length_takes(length, frames, overlap, count):
   assert chain.clips(length, frames, overlap) == count
   assert frames + (count - 1) * (frames - overlap) >= length > frames + (count - 2) * (
       frames - overlap)
+
+
+@pytest.mark.parametrize('name, changes', [
+    ('multiview', {}), ('multiview,unposed', {}), ('interpolation', {}),
+    ('i2v_14f', {'conditioning.scalars': ('cond_aug',)}),  # SV3D_u
+    ('i2v_14f', {'conditioning.scalars': ('cond_aug', 'polar', 'azimuth')})])
+def test_videos_that_do_not_go_on_have_no_length(nano, name, changes):
+  with pytest.raises(BadInput, match='--length is of videos that go on'):
+    chain.check(nano(name, changes), 3, 9, 1)
+
+
+@pytest.mark.parametrize('name', ['i2v_14f', 't2v_hq', 'camera_lora'])
+def test_videos_that_go_on_have_any_length(nano, name):
+  chain.check(nano(name), 3, 9, 1)
 
 
 def test_a_longer_video_goes_on_from_its_first_clip(workdir_of):

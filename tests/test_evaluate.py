@@ -6,10 +6,11 @@ import re
 import numpy as np
 import pytest
 
-from svdjax import evaluate, features
+from svdjax import evaluate, exhibit, features, subject
 from svdjax.core.errors import BadInput
 from svdjax.inputs import export
 from svdjax.metrics import suite
+from svdjax.metrics.weights_file import Tensors
 
 pytestmark = pytest.mark.usefixtures('compiled')
 
@@ -57,14 +58,58 @@ def test_a_model_of_videos_is_measured_beside_the_true_clips(workdir_of, toy, tm
   for name in ('motion magnitude', 'flicker (warp error)', 'frame consistency (CLIP)', 'CLIPSIM'):
     assert set(figures[name]['baselines']) == {'real'}
   assert {'SSIM', 'CLIP-S', 'first-frame SSIM'} <= set(figures)
+  assert {len(f['values']) for f in figures.values()} == {2}
+  for name in ('motion magnitude', 'flicker (warp error)', 'SSIM', 'CLIPSIM'):
+    assert figures[name]['spread'] > 0
   told = got['sampling']
   assert (told['sampler'], told['steps'], told['guidance_max']) == ('heun', 1, 2.)
   told = got['measured']
   assert told['frames'] == 3 and told['resolution'] == '16x24'
   assert len(told['extractors']['CLIP']['sha256']) == 64
+  assert told['samples'] == {'made': 2, 'real': 2} and told['sampling seeds'] == 2
+  assert 'scaled to cover' in told['resize']['real'] and told['resize']['made'] == 'none'
+  assert 'nearest in time' in told['stride']
   assert 'data:image/png;base64,' in page.read_text() and (tmp_path / 'x.png').is_file()
   first = figures['first-frame PSNR']
   assert f'{first["mean"]:.4g} ± {first["spread"]:.4g} dB' in page.read_text()
+
+
+def test_samples_of_a_caption_are_not_compared_with_a_clip_that_was_never_shown(
+    workdir_of, toy, tmp_path):
+  page = tmp_path / 'page.html'
+  got = report(workdir_of('video_pretrain,low'), toy, tmp_path, '--seeds', '2', '--clip',
+               str(workdir_of('clip')), '--page', str(page))
+  figures = {f['name']: f for f in got['figures']}
+  assert {'caption color', 'motion magnitude', 'flicker (warp error)', 'CLIPSIM'} <= set(figures)
+  assert not set(suite.PAIRED) & set(figures)
+  assert {len(f['values']) for f in figures.values()} == {2}
+  assert 'change between frames' in page.read_text() and 'PSNR' not in page.read_text()
+
+
+def test_figures_of_networks_have_a_value_for_each_seed(monkeypatch, tmp_path):
+  """A fake I3D sees brightness alone: FVD of each seed's clips, and one split of so few."""
+  logits = lambda params, clips: clips.mean((1, 2, 3)) * np.ones((1, 3)) / 50
+  monkeypatch.setattr(suite.i3d, 'features', logits)
+  truths = np.random.default_rng(0).integers(0, 200, (4, 3, 16, 16, 3)).astype(np.uint8)
+  seeds = [truths + shift for shift in np.uint8([0, 20, 40])]
+  shown = subject.Shown(truths, seeds[0], ['a clip'] * 4, {'all black': np.zeros_like(truths)},
+                        tuple(seeds[1:]))
+  weights = Tensors({}, 'i3d.safetensors', 'f00')
+  exhibited = exhibit.Exhibit(shown, 8., suite.Extractors(i3d=weights), {'stride': 'all'})
+  figures = {f.name: f for f in exhibited.figures}
+  assert {len(f.values) for f in figures.values()} == {3}
+  none, near, far = figures['FVD'].values
+  assert none == pytest.approx(0, abs=1e-4) and none < near < far
+  assert figures['PSNR'].values[0] == np.inf > figures['PSNR'].values[1]
+  assert exhibited.conditions['splits of the Inception score'] == 1
+  assert exhibited.conditions['stride'] == 'all'
+  exhibited.write_page(tmp_path / 'x.html', [f.row() for f in exhibited.figures], {})
+  assert 'all black' in (tmp_path / 'x.html').read_text()
+
+
+def test_views_are_said_to_be_spread_over_an_orbit(nano):
+  of = lambda name: subject.Subject(nano(name), None, {}, None, None, 1, 1).prepared['stride']
+  assert 'over the orbit' in of('multiview') and 'nearest in time' in of('i2v_14f')
 
 
 @pytest.fixture(scope='module')

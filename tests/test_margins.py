@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from svdjax import margins, subject as subject_lib
+from svdjax.inputs import orbit
 from svdjax.metrics import segment, suite
 
 
@@ -138,17 +139,42 @@ def test_a_camera_lora_is_compared_with_itself_without_factors(nano, drawn, toy_
   assert [f.name for f in margins.camera(subject)] == ['camera left, by global motion']
 
 
+def test_a_camera_that_cannot_be_read_is_no_static_one(nano, toy_world, drawn):
+  """Nor is a model right that makes frames of nothing."""
+  noise = np.random.default_rng(0).integers(0, 256, (2, 6, 48, 64, 3)).astype(np.uint8)
+  still = np.stack([drawn('pointer', 'none', travel=0.2)] * 2)
+  answer = lambda name, params: still if name == 'truth' else noise
+  subject = Subject(nano('camera_lora,static'), {'lora/a': np.ones(2)}, toy_world, answer)
+  figures = margins.camera(subject)
+  assert len(figures) == 2
+  for figure in figures:
+    assert figure.values == [0., 0.] and figure.baselines['no LoRA'] == 0.
+    assert figure.baselines['true clips'] == 1.
+
+
 def test_the_azimuth_of_a_turntable_is_compared_with_standing_still():
   from data.toyworld import clip, render, scene, turntable, world
   told = json.dumps(world.describe() | {'models': turntable.models()})
   known = segment.make_world(json.loads(told))
   drawn = scene.sample(0, 'test', 0, {'turntable': 1})
   video, truths = render.render(drawn, 64, 64, 8)[None], [clip.truth(drawn, 8, 8)]
-  measured = lambda world: margins.azimuths(
-      world, [video], video, truths, {'view copied': margins.copied(video)})
-  figure, = measured(known)
-  assert figure.values == [0.] and figure.baselines['view copied'] > 60
-  assert not measured(None)
+  measured = lambda world, video: margins.azimuths(
+      world, [video], truths, {'view copied': margins.copied(video), 'true views': video})
+  for some in (video, video[:, ::2]):
+    figure, = measured(known, some)
+    assert 0 < figure.values[0] < 10 and figure.baselines['view copied'] > 60
+    assert figure.baselines['true views'] == figure.values[0]
+  assert not measured(None, video)
+
+
+@pytest.mark.parametrize('count', [3, 5, 8])
+def test_true_azimuths_are_those_of_the_views_that_are_held_out(count):
+  entry = {'pts': np.arange(8), 'clip_id': 'x', 'truth': json.dumps(
+      {'elevation': 10., 'azimuth': [50. + 45 * i for i in range(8)]})}
+  chosen, _ = orbit.views(entry, count, True, None)
+  truth = json.loads(entry['truth'])
+  got, = margins.true_azimuths([truth], count)
+  np.testing.assert_array_equal(got, np.array(truth['azimuth'])[chosen])
 
 
 def test_other_tasks_are_measured_elsewhere(nano):

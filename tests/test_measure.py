@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from svdjax import measure
+from svdjax import features, measure
 from svdjax.core.errors import BadInput
 from svdjax.inputs import export
-from svdjax.metrics import lpips
+from svdjax.metrics import lpips, suite
+from svdjax.metrics.weights_file import Tensors
 
 pytestmark = pytest.mark.usefixtures('compiled')
 PROTOCOLS = pathlib.Path(measure.__file__).parents[1] / 'experiments' / 'protocols'
@@ -112,6 +113,51 @@ def test_what_needs_weights_is_named(folders, capsys):
   run(folders)
   said = capsys.readouterr()
   assert 'FVD: not measured, it needs --i3d' in said.err and 'PSNR' in said.out
+
+
+def test_every_figure_that_is_missing_is_named(folders, monkeypatch, tmp_path, capsys):
+  """With an I3D, two made clips and three real ones are too few for an FVD, in one split."""
+  monkeypatch.setattr(suite.i3d, 'features', lambda params, clips: clips.mean((1, 2, 3)))
+  weights = Tensors({}, 'i3d.safetensors', 'f00')
+  monkeypatch.setattr(features, 'load', lambda args: suite.Extractors(i3d=weights))
+  run(folders, '--out', tmp_path / 'x.json')
+  said = capsys.readouterr().err
+  assert 'FVD: not measured, it needs 2 made and 4 real clips, not 2 and 3' in said
+  report = json.loads((tmp_path / 'x.json').read_text())
+  told, measured = report['conditions'], {f['name'] for f in report['figures']}
+  asked = set(measure.protocol_of(PROTOCOLS / 'clips.py').figures)
+  assert set(told['not measured']) == asked - measured
+  assert 'Inception score (I3D)' in measured
+  assert told['splits of the Inception score'] == {'made': 1, 'real': 1}
+
+
+def test_figures_of_pairs_that_are_missing_are_named(folders, tmp_path, capsys):
+  export.write_mp4(tmp_path / 'other.mp4', moving(0), 8)
+  run((folders[0], tmp_path))
+  said = capsys.readouterr().err
+  for name in ('PSNR', 'SSIM', 'first-frame PSNR', 'first-frame SSIM'):
+    assert f'{name}: not measured, no made clip has a real one of its name' in said
+
+
+@pytest.mark.parametrize('captioned', ['ab', 'a', ''])
+def test_one_clip_without_a_caption_does_not_drop_what_all_have(
+    folders, workdir_of, tmp_path, capsys, captioned):
+  """Refused where some clips have captions: of real 'c', else of made 'b'; none is no mistake."""
+  for name in 'abc':
+    export.write_mp4(tmp_path / 'real' / f'{name}.mp4', moving(0), 8)
+  (tmp_path / 'real' / 'captions.csv').write_text(
+      'file,caption\n' + ''.join(f'{n}.mp4,a red circle\n' for n in captioned))
+  sides = tmp_path / 'real', folders[1]
+  if not captioned:
+    run(sides, '--clip', workdir_of('clip'))
+    said = capsys.readouterr()
+    assert 'CLIPSIM: not measured, the made clips have no captions' in said.err
+    assert 'frame consistency (CLIP)' in said.out
+    return
+  lacking = {'ab': 'real/c.mp4', 'a': 'made/b.mp4'}[captioned]
+  with pytest.raises(BadInput, match=f'{lacking} has no caption while other'):
+    run(sides, '--clip', workdir_of('clip'))
+  run(sides)  # no CLIP, no CLIPSIM
 
 
 def test_clips_that_cannot_be_used_are_left_out_and_named(folders, tmp_path, capsys):

@@ -121,6 +121,19 @@ def test_options_of_sampling_that_cannot_work(workdir_of, photographs, tmp_path,
     run(workdir_of('i2v_14f,base'), tmp_path / 'x.mp4', '--image', photographs['grey'], *options)
 
 
+@pytest.mark.parametrize('name', ['i2v_14f,base', 'camera_lora'])
+@pytest.mark.parametrize('pattern, message', [
+    ('(', '"\\(" is not a regular expression'), ('unet/none', 'matches no layer that can be')])
+def test_layers_that_cannot_be_skipped_are_refused_before_parameters_are_read(
+    workdir_of, photographs, tmp_path, monkeypatch, name, pattern, message):
+  monkeypatch.setattr(checkpoint, 'load', None)
+  given = ('--image', photographs['grey'], '--skip-scale', 1, '--skip-layers', pattern)
+  with pytest.raises(BadInput, match=message):
+    run(workdir_of(name), tmp_path / 'x.mp4', *given)
+  with pytest.raises(TypeError):  # the layers are fine, and parameters are read
+    run(workdir_of(name), tmp_path / 'x.mp4', *given[:-1], '.*mid_block.*')
+
+
 def test_raw_weights_and_another_decoder(workdir_of, tmp_path):
   """The raw weights of these workdirs differ from the average, as does the other autoencoder."""
   made = {}

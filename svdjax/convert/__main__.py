@@ -17,8 +17,9 @@ from svdjax.presets import PRESETS
 
 # What each way does, reads and writes.
 WAYS = {
-    'from-diffusers': ('a folder of diffusers to a checkpoint',
-                       'folder of a pipeline, or of its components', 'folder of the checkpoint'),
+    'from-diffusers': ('a folder of diffusers, or a CLIPModel of transformers, to a checkpoint',
+                       'folder of a pipeline, of its components or of a CLIPModel',
+                       'folder of the checkpoint'),
     'from-sgm': ('a single file of the original code to a checkpoint',
                  '.safetensors file with model, autoencoder and image encoder',
                  'folder of the checkpoint'),

@@ -3,10 +3,9 @@
 import pathlib
 import re
 
-from svdjax.convert import mapping, recipe, sizes, store, table, told
-from svdjax.core import json_dict, weights
+from svdjax.convert import clips, mapping, recipe, sizes, store, table, told
+from svdjax.core import weights
 from svdjax.core.errors import BadInput
-from svdjax.models import clip_resize
 from svdjax.models.tokenizer import Tokenizer
 from svdjax.presets import POSED, of_model
 
@@ -27,15 +26,6 @@ COMPONENTS_ALONE = (('text-to-video', ('unet', 'vae', 'clip_text')),
                     ('image-to-video', ('unet', 'vae', 'clip_image')))
 
 
-def read_json(path):
-  """The dict of a JSON file; BadInput if it is missing or damaged."""
-  try:
-    text = pathlib.Path(path).read_text(errors='replace')
-  except FileNotFoundError:
-    raise BadInput(f'{path} is missing: download the folder again') from None
-  return json_dict.parse(text, path, 'download it again')
-
-
 def kind_of(folder):
   """(kind, networks) of a folder, by the class that its files name; BadInput for other classes."""
   folder = pathlib.Path(folder)
@@ -44,7 +34,7 @@ def kind_of(folder):
   if not folder.is_dir():
     raise BadInput(f'{folder} is not a folder: check the path')
   if (folder / 'model_index.json').is_file():
-    name = read_json(folder / 'model_index.json').get('_class_name')
+    name = told.read_json(folder / 'model_index.json').get('_class_name')
     if name not in PIPELINES:
       raise BadInput(f'{folder} holds a {name}: give the folder of a {" or a ".join(PIPELINES)}')
     return PIPELINES[name]
@@ -52,31 +42,20 @@ def kind_of(folder):
     if all((folder / COMPONENTS[name][0]).is_dir() for name in names):
       return kind, names
   raise BadInput(f'{folder} has no model_index.json: give the folder of a '
-                 f'{" or a ".join(PIPELINES)}')
-
-
-def _refuse(where, field, value, wanted):
-  raise BadInput(f'{where} has {field} {value!r}, and svdjax computes {wanted!r} alone: this is '
-                 'another model')
-
-
-def _require(config, where, **fields):
-  """Refuses a config that lists other values than `fields`; a missing field is the default."""
-  for field, wanted in fields.items():
-    if config.get(field, wanted) != wanted:
-      _refuse(where, field, config[field], wanted)
+                 f'{" or a ".join((*PIPELINES, clips.MODEL))}')
 
 
 def unet_sizes(specs, config, where):
   """The sizes of a UNet folder."""
   per_block = config.get('transformer_layers_per_block', 1)
   if {*(per_block if isinstance(per_block, list) else [per_block])} != {1}:
-    _refuse(where, 'transformer_layers_per_block', per_block, 1)
+    told.refuse(where, 'transformer_layers_per_block', per_block, 1)
   video = config['_class_name'] == 'UNetSpatioTemporalConditionModel'
   if not video:
-    _require(config, where, norm_num_groups=32, norm_eps=1e-5, act_fn='silu', freq_shift=0,
-             flip_sin_to_cos=True, center_input_sample=False, mid_block_scale_factor=1,
-             only_cross_attention=False, downsample_padding=1, resnet_time_scale_shift='default')
+    told.require(config, where, norm_num_groups=32, norm_eps=1e-5, act_fn='silu', freq_shift=0,
+                 flip_sin_to_cos=True, center_input_sample=False, mid_block_scale_factor=1,
+                 only_cross_attention=False, downsample_padding=1,
+                 resnet_time_scale_shift='default')
   heads = config.get('num_attention_heads')
   if heads is None:  # what diffusers takes then; an image UNet's attention_head_dim is a number
     heads = (5, 10, 20, 20) if video else config.get('attention_head_dim', 8)
@@ -88,30 +67,21 @@ def unet_sizes(specs, config, where):
 
 def vae_sizes(specs, config, where):
   """The sizes of an autoencoder folder."""
-  _require(config, where, norm_num_groups=32, act_fn='silu', shift_factor=None,
-           mid_block_add_attention=True)
+  told.require(config, where, norm_num_groups=32, act_fn='silu', shift_factor=None,
+               mid_block_add_attention=True)
   return sizes.vae(specs, 'diffusers', where=where) | dict(
       groups=32, scale=config.get('scaling_factor', 0.18215), remat='none')
 
 
-def clip_image_sizes(specs, config, where):
-  """The sizes of an image encoder folder."""
-  # transformers leaves fields out that have its defaults.
-  if config.get('hidden_act', 'quick_gelu') != 'gelu':
-    _refuse(where, 'hidden_act', config.get('hidden_act', 'quick_gelu'), 'gelu')
-  _require(config, where, layer_norm_eps=1e-5)
-  return sizes.clip_image(specs, 'diffusers', config.get('num_attention_heads', 12), where)
-
-
 def clip_text_sizes(specs, config, where):
-  """The sizes of a text encoder folder."""
-  if config.get('hidden_act', 'quick_gelu') != 'gelu':
-    _refuse(where, 'hidden_act', config.get('hidden_act', 'quick_gelu'), 'gelu')
-  _require(config, where, layer_norm_eps=1e-5)
-  return sizes.clip_text(specs, config.get('num_attention_heads', 8), where)
+  """The sizes of a text encoder folder, whose states at all tokens are used."""
+  if clips.activation(config, where):
+    raise BadInput(f"{where} has the hidden_act of OpenAI's CLIP, for which captions are padded "
+                   'with the end token, and svdjax pads with 0: this is another model')
+  return clips.text_sizes(specs, config, where)
 
 
-SIZES = {'unet': unet_sizes, 'vae': vae_sizes, 'clip_image': clip_image_sizes,
+SIZES = {'unet': unet_sizes, 'vae': vae_sizes, 'clip_image': clips.image_sizes,
          'clip_text': clip_text_sizes}
 
 
@@ -121,7 +91,7 @@ def component(folder, network):
   path = pathlib.Path(folder) / name
   if not path.is_dir():
     raise BadInput(f'{folder} has no {name} folder: download it again')
-  config = read_json(path / 'config.json')
+  config = told.read_json(path / 'config.json')
   made = config.get('_class_name') or (config.get('architectures') or [None])[0]
   if made is None:
     raise BadInput(f'{path}/config.json names no class, by _class_name or architectures: download '
@@ -141,34 +111,27 @@ def component(folder, network):
 def sampling(folder, kind):
   """(precondition, (smallest, largest sigma)) of the scheduler's config."""
   path = pathlib.Path(folder) / 'scheduler' / 'scheduler_config.json'
-  config = read_json(path)
+  config = told.read_json(path)
   prediction = config.get('prediction_type', 'epsilon')
   if kind == 'text-to-image':
-    _require(config, path, beta_schedule='scaled_linear', beta_start=0.00085, beta_end=0.012,
-             num_train_timesteps=1000, trained_betas=None, rescale_betas_zero_snr=False)
+    told.require(config, path, beta_schedule='scaled_linear', beta_start=0.00085, beta_end=0.012,
+                 num_train_timesteps=1000, trained_betas=None, rescale_betas_zero_snr=False)
     if prediction not in ('epsilon', 'v_prediction'):
-      _refuse(path, 'prediction_type', prediction, 'v_prediction')
+      told.refuse(path, 'prediction_type', prediction, 'v_prediction')
     return {'epsilon': 'eps', 'v_prediction': 'v_discrete'}[prediction], (0.002, 700.)
   for field, wanted in (('prediction_type', 'v_prediction'), ('timestep_type', 'continuous'),
                         ('use_karras_sigmas', True)):
     if config.get(field) != wanted:
-      _refuse(path, field, config.get(field), wanted)
+      told.refuse(path, field, config.get(field), wanted)
   low, high = config.get('sigma_min'), config.get('sigma_max')
   return 'edm_v', (low or 0.002, high or 700.)
-
-
-def require_preprocessing(folder):
-  """Refuses a folder whose pictures are normalised otherwise than CLIP's."""
-  path = pathlib.Path(folder) / 'feature_extractor' / 'preprocessor_config.json'
-  _require(read_json(path), path, image_mean=list(clip_resize.MEAN),
-           image_std=list(clip_resize.STD), do_normalize=True)
 
 
 def convert(folder, path, dtype=None, preset=None):
   """Writes the svdjax checkpoint of a diffusers folder.
 
   Args:
-    folder: a saved pipeline, or components of a text-to-video model or of SV3D.
+    folder: a saved pipeline, components of a text-to-video model or of SV3D, or a CLIPModel.
     path: folder to write.
     dtype: 'float32', 'bfloat16', 'float16', or None for that of the files.
     preset: a name in presets.PRESETS; by default told by sizes and frames.
@@ -176,10 +139,14 @@ def convert(folder, path, dtype=None, preset=None):
   Raises:
     BadInput: the folder is not of a model that svdjax has, or damaged; see `store`.
   """
+  if clips.is_model(folder):
+    clips.convert(folder, path, dtype, preset)
+    return
   kind, names = kind_of(folder)
   precondition, sigmas = sampling(folder, kind)
   if 'clip_image' in names:
-    require_preprocessing(folder)
+    clips.require_preprocessing(
+        pathlib.Path(folder) / 'feature_extractor' / 'preprocessor_config.json')
   configs, networks = {}, {}
   for name in names:
     configs[name], networks[name] = component(folder, name)
@@ -188,7 +155,7 @@ def convert(folder, path, dtype=None, preset=None):
       ('num_frames', 25), ('addition_time_embed_dim', 256)))
   posed = kind == 'image-to-video' and unet['vector_dim'] == len(POSED) * scalar
   if not posed and unet['vector_dim'] not in (0, scalar, 3 * scalar, 5 * scalar):
-    _refuse(folder, 'projection_class_embeddings_input_dim', unet['vector_dim'], 3 * scalar)
+    told.refuse(folder, 'projection_class_embeddings_input_dim', unet['vector_dim'], 3 * scalar)
   preset = recipe.preset_of(
       preset, '' if posed else of_model(frames, unet['vector_dim'], scalar))
   dtype = store.dtype_of(dtype, [n.source for n in networks.values()])

@@ -56,6 +56,15 @@ def config(kind, model, dtype, preset=None, sigmas=(0.002, 700.), precondition='
   return c
 
 
+def clip(model, dtype):
+  """The config of a converted CLIP: `model` and `dtype` as of `config`."""
+  c = ConfigDict()
+  c.task, c.scale, c.seed, c.preset = 'contrastive', 'full', 0, ''
+  c.model = {name: dict(sizes) for name, sizes in model.items()}
+  c.train = dict(dtype='bfloat16' if dtype.itemsize == 2 else 'float32')
+  return c
+
+
 def pose(config, side):
   """Makes it the config of a posed multi-view model, whose pictures have `side` pixels a side."""
   config.conditioning.scalars, config.preset = POSED, ''

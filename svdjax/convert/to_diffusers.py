@@ -54,7 +54,7 @@ def clip_image_config(clip, _):
       architectures=['CLIPVisionModelWithProjection'], model_type='clip_vision_model',
       hidden_size=clip['width'], intermediate_size=clip['mlp'], num_hidden_layers=clip['layers'],
       num_attention_heads=clip['heads'], patch_size=clip['patch'], image_size=clip['size'],
-      projection_dim=clip['projection'], hidden_act='gelu', layer_norm_eps=1e-5)
+      projection_dim=clip['projection'], hidden_act=clip.get('act', 'gelu'), layer_norm_eps=1e-5)
 
 
 def clip_text_config(clip, _):
@@ -65,8 +65,9 @@ def clip_text_config(clip, _):
       model_type='clip_text_model', hidden_size=clip['width'], intermediate_size=clip['mlp'],
       num_hidden_layers=clip['layers'], num_attention_heads=clip['heads'],
       max_position_embeddings=clip['context'], vocab_size=clip['vocab'],
-      projection_dim=clip['projection'] or clip['width'], hidden_act='gelu', layer_norm_eps=1e-5,
-      bos_token_id=clip['vocab'] - 2, eos_token_id=clip['vocab'] - 1, pad_token_id=0)
+      projection_dim=clip['projection'] or clip['width'], hidden_act=clip.get('act', 'gelu'),
+      layer_norm_eps=1e-5, bos_token_id=clip['vocab'] - 2, eos_token_id=clip['vocab'] - 1,
+      pad_token_id=0)
 
 
 CONFIGS = {'unet': unet_config, 'vae': vae_config, 'clip_image': clip_image_config,

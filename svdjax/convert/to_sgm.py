@@ -82,6 +82,9 @@ def convert(path, file, dtype=None, raw=False):
   if found.middle != 2:
     raise BadInput(f'checkpoint {path} has {found.middle} ResBlocks in the middle of its decoder, '
                    'and the single-file layout has 2: use to-diffusers')
+  if (act := found.model['clip_image'].get('act', 'gelu')) != 'gelu':
+    raise BadInput(f'checkpoint {path} has an image encoder of activation {act}, and the '
+                   'single-file layout has gelu: use to-diffusers')
   export.require_new_file(file)
   index = VAE_INDEX[scalars]
   mappings = {n: found.mapping(n, 'sgm', index) for n in NETWORKS}

@@ -1,5 +1,8 @@
-"""What a config.json says of a network's sizes, beside what its tensors tell."""
+"""What the config.json of a folder says, beside what its tensors tell."""
 
+import pathlib
+
+from svdjax.core import json_dict
 from svdjax.core.errors import BadInput
 
 # {network: {field of config.json: (field of ours, what the library takes where it is left out)}};
@@ -18,6 +21,28 @@ FIELDS = {
                   'intermediate_size': ('mlp', 2048), 'max_position_embeddings': ('context', 77),
                   'vocab_size': ('vocab', 49408)},
 }
+
+
+def read_json(path):
+  """The dict of a JSON file; BadInput if it is missing or damaged."""
+  try:
+    text = pathlib.Path(path).read_text(errors='replace')
+  except FileNotFoundError:
+    raise BadInput(f'{path} is missing: download the folder again') from None
+  return json_dict.parse(text, path, 'download it again')
+
+
+def refuse(where, field, value, wanted):
+  """Raises the BadInput of a field whose value svdjax does not compute with."""
+  raise BadInput(f'{where} has {field} {value!r}, and svdjax computes {wanted!r} alone: this is '
+                 'another model')
+
+
+def require(config, where, **fields):
+  """Refuses a config that lists other values than `fields`; a missing field is the default."""
+  for field, wanted in fields.items():
+    if config.get(field, wanted) != wanted:
+      refuse(where, field, config[field], wanted)
 
 
 def check(network, config, found, where):

@@ -11,7 +11,7 @@ from svdjax.inputs import motion
 _ROUNDS = 10  # of reweighting
 _SPREAD = 0.002  # flow that counts as agreeing, in frame diagonals
 _LEAST = 0.01  # displacement at the frame's edge that is a move, in diagonals a clip
-_SHARED = 0.4  # of the picture must agree, or there is no global motion
+_SHARED = 0.4  # of the picture must move or stand together, or no camera can be read
 
 MOVES = ('static', 'left', 'right', 'up', 'down', 'in', 'out')
 
@@ -21,7 +21,8 @@ class GlobalMotion:
   """The camera's move over a clip.
 
   Attributes:
-    move: one of MOVES; a camera that pans left sees the picture move right.
+    move: one of MOVES, '' where too little of the picture moves or stands together to tell; a
+      camera that pans left sees the picture move right.
     pan: (x, y) displacement of the picture from first to last frame, in widths and heights.
     zoom: growth of the picture; above 1 where the camera moves in.
     shared: share of the picture that moves together, mean over the frames.
@@ -78,8 +79,9 @@ def measure(frames):
   strength = {'left': pan_x * share[0], 'right': -pan_x * share[0], 'up': pan_y * share[1],
               'down': -pan_y * share[1], 'in': math.log(zoom) / 2, 'out': -math.log(zoom) / 2}
   best, shared = max(strength, key=strength.get), float(steps[:, 3].mean())
-  moved = strength[best] >= _LEAST and shared >= _SHARED
-  return GlobalMotion(best if moved else 'static', (float(pan_x), float(pan_y)), float(zoom), shared)
+  move = best if strength[best] >= _LEAST else 'static'
+  return GlobalMotion(move if shared >= _SHARED else '', (float(pan_x), float(pan_y)), float(zoom),
+                      shared)
 
 
 def recognition(clips, wanted):

@@ -124,24 +124,23 @@ def pose_error(readings, azimuth, elevation):
           'found': float(found.mean())}
 
 
-def azimuth_errors(made, true, truths, world):
-  """How far made views of turntables are from the true ones, both read with the same reader.
+def azimuth_errors(made, azimuths, truths, world):
+  """How far made views of turntables, as they are read, are from where the camera should stand.
 
   Args:
-    made, true: uint8 [b t h w 3]; the first view is given and left out.
+    made: uint8 [b t h w 3]; the first view is given and left out.
+    azimuths: [b t] true ones, in degrees.
     truths: for each clip, its truth with 'shape', 'color' and 'second_color'.
     world: a segment.World that tells the solids.
 
   Returns:
-    [b] mean errors in degrees, 0 to 180, chance 90; what is not seen in a made view counts as chance.
+    [b] mean errors in degrees, 0 to 180; a view in which nothing is seen counts as chance, 90.
   """
   errors = []
-  for clip, wanted, facts in zip(made, true, truths, strict=True):
+  for clip, azimuth, facts in zip(made, azimuths, truths, strict=True):
     reader = PoseReader(world, facts['shape'], (facts['color'], facts['second_color']))
-    read = lambda frames: np.stack([reader.read(f) for f in frames[1:]])
-    got, azimuth = read(clip), read(wanted)[:, 0]
-    seen = np.isfinite(azimuth)
-    errors.append(pose_error(got[seen], azimuth[seen], 0.)['azimuth'] if seen.any() else np.nan)
+    readings = np.stack([reader.read(f) for f in clip[1:]])
+    errors.append(pose_error(readings, azimuth[1:], 0.)['azimuth'])
   return np.array(errors)
 
 

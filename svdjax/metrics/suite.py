@@ -15,6 +15,7 @@ from svdjax.metrics.inception_score import inception_score
 from svdjax.metrics.ssim import ssim
 from svdjax.metrics.weights_file import Tensors
 
+LEAST_FVD = {'made': 2, 'real': 4}  # clips a side; halves of the real ones are compared too
 _CLIPS, _IMAGES = 4, 16  # that a network sees at once
 
 
@@ -86,7 +87,7 @@ def of_clips(clips, fps, extractors, captions=None):
   if extractors.clip:
     frames = _embed(extractors.clip, clips)
     result['consistency'] = similarity.frame_consistency(frames)
-    if captions is not None:
+    if captions is not None and extractors.clip.reads_text:
       result['clipsim'] = similarity.clipsim(frames, np.asarray(extractors.clip.texts(captions)))
   return result
 
@@ -124,6 +125,8 @@ _NAMES = {'motion': 'motion magnitude', 'change': 'change between frames',
           'clipsim': 'CLIPSIM', 'psnr': 'PSNR', 'ssim': 'SSIM', 'lpips': 'LPIPS',
           'clip_s': 'CLIP-S', 'first_psnr': 'first-frame PSNR', 'first_ssim': 'first-frame SSIM',
           'first_lpips': 'first-frame LPIPS'}
+PAIRED = tuple(_NAMES[n] for n in ('psnr', 'ssim', 'lpips', 'clip_s', 'first_psnr', 'first_ssim',
+                                   'first_lpips'))  # figures of made clips against true ones
 
 
 def figures(made, real, pairs, seed, splits=10):
@@ -133,7 +136,7 @@ def figures(made, real, pairs, seed, splits=10):
     made, real: measures of `of_clips`; `real` may be {}.
     pairs: measures of `of_pairs`, or {}.
     seed: of the halves of the real clips.
-    splits: of the Inception score.
+    splits: of the Inception score, at most.
 
   Returns:
     [Figure]; the baseline 'real halves' of the FVD is the distance between two halves of the real
@@ -141,7 +144,7 @@ def figures(made, real, pairs, seed, splits=10):
   """
   result = []
   if 'i3d' in made:
-    if len(real.get('i3d', ())) >= 4 and len(made['i3d']) >= 2:
+    if all(len(x.get('i3d', ())) >= LEAST_FVD[n] for n, x in (('made', made), ('real', real))):
       distance = frechet.frechet_distance(*map(frechet.statistics, (made['i3d'], real['i3d'])))
       result.append(Figure('FVD', [distance],
                            {'real halves': frechet.floor(real['i3d'], seed)}))
@@ -154,3 +157,9 @@ def figures(made, real, pairs, seed, splits=10):
       baselines = {'real': float(np.nanmean(real[name]))} if name in real else {}
       result.append(Figure(label, [float(np.nanmean(values))], baselines, _UNITS.get(name, '')))
   return result
+
+
+def over_seeds(figures_by_seed):
+  """[[Figure] of each sampling seed], all alike -> [Figure] with the values of all seeds."""
+  return [same[0]._replace(values=[v for figure in same for v in figure.values])
+          for same in zip(*figures_by_seed, strict=True)]

@@ -18,7 +18,10 @@ from svdjax.models import nn
 
 @dataclasses.dataclass(frozen=True)
 class ImageConfig:
-  """A vision transformer: `size` pixels square in `patch` pixels square, `projection` wide."""
+  """A vision transformer: `size` pixels square in `patch` pixels square, `projection` wide.
+
+  `act` is a name in clip_layers.ACTIVATIONS: OpenCLIP has 'gelu', OpenAI's CLIP 'quick_gelu'.
+  """
   width: int
   layers: int
   heads: int
@@ -26,6 +29,7 @@ class ImageConfig:
   patch: int
   size: int
   projection: int
+  act: str = 'gelu'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +37,7 @@ class TextConfig:
   """A causal transformer over `context` tokens of `vocab`; `projection` None leaves it out.
 
   `layers` counts the layers that run: a "penultimate" encoder leaves out the last trained one.
+  `act` as of ImageConfig.
   """
   width: int
   layers: int
@@ -41,6 +46,7 @@ class TextConfig:
   context: int
   vocab: int
   projection: int | None
+  act: str = 'gelu'
 
 
 # OpenCLIP ViT-H/14 (laion2b_s32b_b79k), the image encoder of SVD.
@@ -58,8 +64,9 @@ def build_image(config):
   and returns their projected, not normalised embeddings [n projection] in the images' dtype.
 
   Raises:
-    BadInput: heads do not divide width, or patch does not divide size.
+    BadInput: heads do not divide width, patch does not divide size, or `act` is unknown.
   """
+  _require_activation(config)
   _require_divides(config, 'heads', 'width')
   _require_divides(config, 'patch', 'size')
   return nn.functional(lambda keys: ImageTower(config, rngs=keys))
@@ -73,10 +80,17 @@ def build_text(config):
   state at the end token through the projection, or as it is where there is none.
 
   Raises:
-    BadInput: heads do not divide width.
+    BadInput: heads do not divide width, or `act` is unknown.
   """
+  _require_activation(config)
   _require_divides(config, 'heads', 'width')
   return nn.functional(lambda keys: TextTower(config, rngs=keys))
+
+
+def _require_activation(config):
+  if config.act not in clip_layers.ACTIVATIONS:
+    raise BadInput(f'CLIP act="{config.act}" is unknown: use one of '
+                   f'{", ".join(clip_layers.ACTIVATIONS)}')
 
 
 def _require_divides(config, small, large):

@@ -20,6 +20,15 @@ def linear(i, o, std, bias=True, *, rngs):
   return layer
 
 
+def quick_gelu(x):
+  """x sigmoid(1.702 x) in fp32, the GELU of OpenAI's CLIP; dtype as x."""
+  wide = x.astype(jnp.float32)
+  return (wide * jax.nn.sigmoid(1.702 * wide)).astype(x.dtype)
+
+
+ACTIVATIONS = {'gelu': nn.gelu, 'quick_gelu': quick_gelu}
+
+
 class Embedding(nnx.Module):
   """A table of `count` vectors; int [...] -> [... width], NaN for ids beyond the table."""
 
@@ -65,14 +74,15 @@ class Attention(nnx.Module):
 
 
 class MLP(nnx.Module):
-  """Linear, exact GELU, Linear: [... c] -> [... c]."""
+  """Linear, the function ACTIVATIONS[act], Linear: [... c] -> [... c]."""
 
-  def __init__(self, width, hidden, layers, *, rngs):
+  def __init__(self, width, hidden, layers, act, *, rngs):
     self.fc1 = linear(width, hidden, (2 * width) ** -0.5, rngs=rngs)
     self.fc2 = linear(hidden, width, (2 * width * layers) ** -0.5, rngs=rngs)
+    self.act = act
 
   def __call__(self, x):
-    return self.fc2(nn.gelu(self.fc1(x)))
+    return self.fc2(ACTIVATIONS[self.act](self.fc1(x)))
 
 
 class Layer(nnx.Module):
@@ -82,7 +92,7 @@ class Layer(nnx.Module):
     self.layer_norm1 = nn.LayerNorm(config.width, rngs=rngs)
     self.self_attn = Attention(config.width, config.heads, config.layers, rngs=rngs)
     self.layer_norm2 = nn.LayerNorm(config.width, rngs=rngs)
-    self.mlp = MLP(config.width, config.mlp, config.layers, rngs=rngs)
+    self.mlp = MLP(config.width, config.mlp, config.layers, config.act, rngs=rngs)
 
   def __call__(self, x, causal):
     with jax.named_scope('attention'):

@@ -8,6 +8,7 @@ import json
 import zlib
 
 import numpy as np
+from safetensors.numpy import save_file
 
 from svdjax.convert import store, to_diffusers
 from svdjax.convert.from_diffusers import COMPONENTS
@@ -119,4 +120,44 @@ def write_folder(path, model, scheduler=None):
                             to_diffusers.preprocessor_config(model['clip_image']['size']))
   if 'clip_text' in model:
     Tokenizer.train(['a red circle moving left'], 600, 9).save(path / 'tokenizer')
+  return path
+
+
+def clip_config(image, text, eos, dicts=False):
+  """config.json of a CLIPModel with towers of these sizes; `dicts` as the oldest files have it."""
+  towers = {'vision_config': to_diffusers.clip_image_config(image, DATA),
+            'text_config': to_diffusers.clip_text_config(text, DATA) | dict(eos_token_id=eos)}
+  for fields in towers.values():  # what transformers leaves out, and what it ignores there
+    fields.pop('architectures')
+    fields['projection_dim'] = 7
+    if fields['hidden_act'] == 'quick_gelu':
+      fields.pop('hidden_act')
+  if dicts:
+    towers |= {f'{n}_dict': x for n, x in towers.items()}
+    towers |= {n: dict(hidden_act='relu') for n in ('vision_config', 'text_config')}
+  return dict(architectures=['CLIPModel'], model_type='clip', projection_dim=image['projection'],
+              logit_scale_init_value=2.6592, **towers)
+
+
+def clip_sizes(act='gelu'):
+  """({network: sizes} of a small CLIP of activation `act`, its Tokenizer)."""
+  tokenizer = Tokenizer.train(['a red circle moving left'], 600, 9)
+  more = {} if act == 'gelu' else {'act': act}
+  text = CLIPS['text'] | dict(projection=CLIPS['image']['projection'], vocab=tokenizer.vocab_size)
+  return {'clip_image': CLIPS['image'] | more, 'clip_text': text | more}, tokenizer
+
+
+def write_clip(path, act='gelu', eos=None, dicts=False):
+  """A CLIPModel folder with drawn weights, older buffers among them."""
+  model, tokenizer = clip_sizes(act)
+  config = clip_config(*model.values(), tokenizer.eot if eos is None else eos, dicts)
+  tokenizer.save(path)
+  to_diffusers.write_json(path / 'config.json', config)
+  to_diffusers.write_json(path / 'preprocessor_config.json',
+                          to_diffusers.preprocessor_config(model['clip_image']['size']))
+  tensors = {name: draw(name, shape) for network, sizes in model.items()
+             for name, shape in mapping(network, sizes).theirs.items()}
+  for tower in ('text', 'vision'):
+    tensors[f'{tower}_model.embeddings.position_ids'] = np.arange(9)[None]
+  save_file(tensors | {'logit_scale': np.asarray(4.6, np.float32)}, path / 'model.safetensors')
   return path

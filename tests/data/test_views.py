@@ -78,6 +78,7 @@ def test_what_is_no_orbit_is_named_and_the_rest_goes_on(tmp_path, capsys):
   (tmp_path / 'in' / 'damaged' / '001.png').write_bytes(b'no picture')
   views.main(['--input', str(tmp_path / 'in'), '--output', str(tmp_path / 'out')])
   assert '1 objects, 1 of them orbits with pose, of 5 folders' in capsys.readouterr().out
+  assert 'Zero-1-to-3' not in views.__doc__ and 'Only orbits are read' in views.__doc__
   lines = (tmp_path / 'out' / 'skipped.jsonl').read_text().splitlines()
   told = {row['object']: row['message'] for row in map(json.loads, lines)}
   assert 'elevations from 0.0 to 30.0' in told['tilted'] and 'apart' in told['half']

@@ -92,6 +92,11 @@ def test_seeds_without_a_figure_are_left_out_of_it():
   assert '1.5 ± 6.4' in ablate.table(rows)  # 0.5 standard error times 12.7
 
 
+def test_figures_that_not_every_report_has_are_left_out():
+  rows = ablate.compare({'a': [report(y=1.0, x=1.0), report(x=2.0)], 'b': [report(x=2.0, y=3.0)] * 2})
+  assert [(r['figure'], r['arms']['a'][0]) for r in rows] == [('x', 1.5)]
+
+
 @pytest.mark.parametrize('options, message', [
     (['nothing'], 'unknown'), (['curation:full'], 'paper itself'), (['curation:huge'], 'huge'),
     (['curation', '--seeds', '0'], 'seeds'), (['curation', '--prior', 'nowhere'], 'lacks toy')])

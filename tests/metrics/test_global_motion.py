@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import cv2
 import numpy as np
 import pytest
 
@@ -43,3 +44,38 @@ def test_families_of_moves():
   frames, _ = draw('camera', 1, move='right', travel=0.2)
   assert global_motion.recognition([frames] * 3, ['horizontal', 'vertical', 'zoom']) == (
       pytest.approx(1 / 3))
+
+
+def unrelated(blur, height=96, width=128):
+  """Frames [8 h w 3] of noise that is smooth over `blur` pixels, each drawn for itself."""
+  rng = np.random.default_rng(blur)
+  noise = rng.standard_normal((8, height, width, 3))
+  smooth = np.stack([cv2.GaussianBlur(f, (0, 0), blur) if blur else f for f in noise])
+  return np.clip(128 + 50 * smooth / smooth.std(), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize('size', [(48, 64), (96, 128), (256, 448)])
+@pytest.mark.parametrize('blur', [0, 1, 4, 8])
+def test_no_camera_is_read_from_unrelated_frames(blur, size):
+  assert global_motion.measure(unrelated(blur, *size)).move == ''
+
+
+def test_no_camera_is_read_from_frames_of_different_clips():
+  frames = np.stack([draw('camera', i)[0][0] for i in range(6)])
+  assert global_motion.measure(frames).move == ''
+  assert global_motion.recognition([frames], ['static']) == 0
+
+
+@pytest.mark.parametrize('blur', [1, 8])
+def test_one_frame_throughout_is_static(blur):
+  one = unrelated(blur)[:1].repeat(8, 0)
+  assert global_motion.measure(one).move == 'static'
+  assert global_motion.measure(np.full_like(one, 190)).move == 'static'
+
+
+@pytest.mark.parametrize('move', [*worlds.DIRECTIONS, *worlds.ZOOMS, 'none'])
+def test_moves_of_blurred_clips_are_read(move):
+  frames, _ = draw('camera', 1, move=move, travel=0.2, start=(0.5, 0.5))
+  small = [cv2.resize(f, (32, 24), interpolation=cv2.INTER_AREA) for f in frames]
+  blurred = np.stack([cv2.resize(f, (128, 96), interpolation=cv2.INTER_CUBIC) for f in small])
+  assert global_motion.measure(blurred).move == ('static' if move == 'none' else move)

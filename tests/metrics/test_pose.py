@@ -57,11 +57,19 @@ def test_a_copied_view_does_not_turn(world):
   assert pose.still_view_error(facts['azimuth']) == pytest.approx(90)
 
 
-def test_made_views_are_compared_with_the_true_ones(world):
+def test_made_views_are_compared_with_the_true_azimuths(world):
   frames, facts = draw(0)
   clips = np.stack([frames, frames[:1].repeat(8, 0), np.full_like(frames, 190)])
-  errors = pose.azimuth_errors(clips, np.stack([frames] * 3), [facts] * 3, world)
+  errors = pose.azimuth_errors(clips, [facts['azimuth']] * 3, [facts] * 3, world)
   np.testing.assert_allclose(errors, [0, 90 * 8 / 7, 90], atol=5)
+
+
+def test_what_the_reader_gets_wrong_of_true_views_counts(world, turns):
+  """Of which it would know nothing if it were compared with itself."""
+  for index, (readings, facts) in enumerate(turns):
+    own = pose.azimuth_errors(draw(index)[0][None], [facts['azimuth']], [facts], world)
+    wanted = pose.pose_error(readings[1:], facts['azimuth'][1:], 0.)['azimuth']
+    assert own == pytest.approx(wanted) and own > 0
 
 
 def test_nothing_seen_counts_as_chance(world):

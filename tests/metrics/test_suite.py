@@ -35,6 +35,15 @@ def test_the_distance_of_features_stands_beside_its_floor():
   assert figures['Inception score (I3D)'].values[0] > 1
 
 
+def test_figures_of_seeds_have_the_values_of_all():
+  by_seed = [suite.figures({'motion': np.full(3, seed)}, {'motion': np.zeros(3)},
+                           {'psnr': np.full(3, 10. * seed)}, 0) for seed in (1, 2)]
+  motion, psnr = suite.over_seeds(by_seed)
+  assert motion.name == 'motion magnitude'
+  assert (motion.values, motion.baselines) == ([1, 2], {'real': 0.})
+  assert (psnr.values, psnr.unit) == ([10, 20], 'dB')
+
+
 def test_extractors_tell_their_files():
   tensors = Tensors({}, 'alex.safetensors', 'f00')
   assert suite.Extractors(lpips=('alex', tensors)).describe() == {

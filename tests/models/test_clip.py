@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from svdjax.core.errors import BadInput
-from svdjax.models import clip
+from svdjax.models import clip, clip_layers
 
 IMAGE = clip.ImageConfig(width=64, layers=4, heads=4, mlp=256, patch=14, size=56, projection=48)
 TEXT = clip.TextConfig(width=32, layers=2, heads=4, mlp=64, context=9, vocab=50, projection=48)
@@ -149,6 +149,20 @@ def test_an_image_of_another_size_is_not_accepted(image):
   apply, params = image
   with pytest.raises(TypeError):
     apply(params, jnp.zeros((1, 70, 70, 3)))
+
+
+def test_the_gelu_of_openai_s_clip():
+  x = np.linspace(-6, 6, 101, dtype=np.float32)
+  np.testing.assert_allclose(clip_layers.quick_gelu(jnp.asarray(x)), x / (1 + np.exp(-1.702 * x)),
+                             atol=1e-6)
+  low = clip_layers.quick_gelu(jnp.asarray(x, jnp.bfloat16))
+  assert low.dtype == jnp.bfloat16
+
+
+@pytest.mark.parametrize('build, config', [(clip.build_image, IMAGE), (clip.build_text, TEXT)])
+def test_an_unknown_activation_is_refused(build, config):
+  with pytest.raises(BadInput, match='CLIP act="relu" is unknown: use one of gelu, quick_gelu'):
+    build(dataclasses.replace(config, act='relu'))
 
 
 @pytest.mark.parametrize('build, config', [

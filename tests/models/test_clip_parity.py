@@ -46,29 +46,31 @@ def assert_parity(got, want):
   np.testing.assert_allclose(got, want.detach().numpy(), atol=1e-5)
 
 
-def test_image_tower_equals_transformers():
+@pytest.mark.parametrize('act', ['gelu', 'quick_gelu'])
+def test_image_tower_equals_transformers(act):
   model = transformers.CLIPVisionModelWithProjection(transformers.CLIPVisionConfig(
       hidden_size=IMAGE.width, intermediate_size=IMAGE.mlp, num_hidden_layers=IMAGE.layers,
       num_attention_heads=IMAGE.heads, patch_size=IMAGE.patch, image_size=IMAGE.size,
-      projection_dim=IMAGE.projection, hidden_act='gelu'))
+      projection_dim=IMAGE.projection, hidden_act=act))
   random_weights(model)
-  tower = clip.build_image(IMAGE)
+  tower = clip.build_image(dataclasses.replace(IMAGE, act=act))
   images = np.random.default_rng(0).normal(size=(2, 56, 56, 3)).astype(np.float32)
   with jax.default_matmul_precision('highest'):
     got = tower.apply(from_torch(model, 'clip_image', IMAGE), jnp.asarray(images))
   assert_parity(got, model(torch.from_numpy(images.transpose(0, 3, 1, 2))).image_embeds)
 
 
-@pytest.mark.parametrize('projection', [None, TEXT.projection])
-def test_text_tower_equals_transformers(projection):
+@pytest.mark.parametrize('projection, act', [
+    (None, 'gelu'), (TEXT.projection, 'gelu'), (TEXT.projection, 'quick_gelu')])
+def test_text_tower_equals_transformers(projection, act):
   make = transformers.CLIPTextModel if projection is None else (
       transformers.CLIPTextModelWithProjection)
   model = make(transformers.CLIPTextConfig(
       hidden_size=TEXT.width, intermediate_size=TEXT.mlp, num_hidden_layers=TEXT.layers,
       num_attention_heads=TEXT.heads, max_position_embeddings=TEXT.context, vocab_size=TEXT.vocab,
-      projection_dim=TEXT.projection, hidden_act='gelu', eos_token_id=END, bos_token_id=0))
+      projection_dim=TEXT.projection, hidden_act=act, eos_token_id=END, bos_token_id=0))
   random_weights(model)
-  config = dataclasses.replace(TEXT, projection=projection)
+  config = dataclasses.replace(TEXT, projection=projection, act=act)
   tower = clip.build_text(config)
   tokens = np.array([[3, 7, 1, END, 0, 0, 0, 0, 0], [9, 8, 2, 2, 40, 30, 5, 6, END]], np.int32)
   with jax.default_matmul_precision('highest'):

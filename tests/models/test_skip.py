@@ -55,5 +55,21 @@ def test_the_parameters_themselves_stay(network):
 
 @pytest.mark.parametrize('pattern', ['unet/nothing/.*', 'unet/conv_in/.*'])
 def test_what_cannot_be_skipped(network, pattern):
-  with pytest.raises(BadInput, match='matches no layer that can be skipped'):
+  with pytest.raises(BadInput, match='matches no layer that can be skipped.* layers in .*'
+                                     'unet/down_blocks/0/, unet/mid_block/, unet/up_blocks/0/$'):
     skip.skip(network[2], pattern)
+
+
+@pytest.mark.parametrize('pattern', ['(', 'unet/[', '*'])
+def test_what_is_no_regular_expression(network, pattern):
+  with pytest.raises(BadInput) as refused:
+    skip.skip(network[2], pattern)
+  assert str(refused.value).startswith(f'skip_layers "{pattern}" is not a regular expression')
+
+
+def test_names_alone_tell_what_is_skipped(network):
+  """No parameter needs to be read for it."""
+  ends, blends = skip.matched(iter(network[2]), skip.MIDDLE)
+  weak = skip.skip(network[2], skip.MIDDLE)
+  assert {*ends, *blends} == {n for n in weak if weak[n] is not network[2][n]}
+  assert all(np.isinf(weak[n]).all() for n in blends) and not any(weak[n].any() for n in ends)
