@@ -46,8 +46,8 @@ TESTS = {
     'T11': ('a full disk costs saves; the third in a row ends the run', 'test_saving.py',
             'full_disk or gone or nothing_follows'),
     'T12': ('logs that cannot be written change nothing', 'test_survival.py', 'logs'),
-    'T13': ('damaged records are skipped and named, ends above 0.1 %', 'test_survival.py',
-            'too_many'),
+    'T13': ('one damaged record of 1,000 is skipped and named, ends above 0.1 %; truncated shards are '
+            'found at once', 'inputs/test_pipeline.py', 'of_a_thousand or truncated_shard'),
     'T14': ('hostile videos are refused with a reason', 'inputs/test_container.py',
             'not_a_video or not_videos or truncated or sound or nothing or pixels'),
     'T15': ('steps that are not finite change nothing', 'test_state.py', 'not_finite'),
@@ -164,6 +164,20 @@ def full_stderr(lab, _):
   return Found(code == 0 and lab.latest('stderr') == 20, f'rc {code}')
 
 
+def warm(lab, _):
+  """T24: a start that finds the programs of an earlier one."""
+  kept, seconds = dict(os.environ), {}
+  os.environ['JAX_COMPILATION_CACHE_DIR'] = str(lab.folder / 'cold programs')
+  del os.environ['JAX_DISABLE_MOST_OPTIMIZATIONS']
+  for name in ('cold', 'warm'):
+    lab.start(name, 2).wait()
+    spent = ledger.summary(ledger.read(lab.folder / name))['seconds']
+    seconds[name] = spent['init'] + spent['compile']
+  os.environ |= kept
+  return Found(seconds['warm'] <= 0.5 * seconds['cold'],
+               f'{seconds["warm"]:.1f} s in place of {seconds["cold"]:.1f} s before the first step')
+
+
 CHECKS = [
     ('T1', 'the same run twice is bitwise the same', twice),
     ('T2', 'half and half is bitwise the whole', halves),
@@ -171,7 +185,8 @@ CHECKS = [
     ('T4', 'SIGTERM saves and ends with 0', sigterm_alone),
     ('T4', 'SIGTERM under jax.distributed too', sigterm_distributed),
     ('T12', 'stderr on a full disk ends nothing', full_stderr),
-    ('T17', 'no process outlives the trainer', orphans)]
+    ('T17', 'no process outlives the trainer', orphans),
+    ('T24', 'with the programs of an earlier start, one takes half the time', warm)]
 
 
 def run_tests(names, folder):

@@ -146,6 +146,26 @@ def test_bytes_flipped_on_disk_lose_that_record_alone(data, tmp_path):
   assert len(pipeline.captions(data)) == 6  # those of the two others: a tokenizer can be made
 
 
+def test_one_damaged_record_of_a_thousand_is_skipped_the_same_way_again(data, tmp_path):
+  """And a second one is too many."""
+  entry, broken = toy_clip.make(ARGS | {'frames': 8}, 'train', 0), {417}
+  of = lambda i: entry | ({'video': b'no video'} if i in broken else {})
+  read = lambda path: (record.write_split(path, 'train', map(of, range(1000)), 20),
+                       data.update(source=str(path)), pipeline.Clips(data, 'train', 0))[-1]
+  data.frames, data.fps, at = 2, (8.,), 17 * 50 + 20  # record i is in shard i % 20
+  clips = read(tmp_path / 'one')
+  assert [int(clips.clip(i, i)['index']) for i in range(1000) if i != at] == [
+      i for i in range(1000) if i != at]
+  again = pipeline.Clips(data, 'train', 0)
+  for each in (clips, again):
+    assert int(each.clip(at, 7)['index']) == at + 1 and list(each.skipped) == [at]
+  broken.add(3)
+  clips = read(tmp_path / 'two')
+  assert int(clips.clip(at, 0)['index']) == at + 1
+  with pytest.raises(BadInput, match='2 of 1000 records of .* are damaged, more than 0.10%'):
+    clips.clip(3 * 50, 0)
+
+
 @pytest.mark.parametrize('size', [0, 5, 70_000])
 def test_a_truncated_shard_is_refused_at_once(data, tmp_path, size):
   data.source = folder(tmp_path, {}, {})
