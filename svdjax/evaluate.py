@@ -22,7 +22,6 @@ from svdjax.core.errors import BadInput, run_command
 from svdjax.inputs import export, motion
 from svdjax.metrics import quality, truth
 from svdjax.metrics.figure import Figure, table
-from svdjax.models import skip
 
 
 def text_to_video(subject):
@@ -150,9 +149,7 @@ def load(args):
     raise BadInput(f'--i3d needs clips of at least {i3d.LEAST_FRAMES} frames and {args.checkpoint} '
                    f'makes {found.config.data.frames}: drop it')
   if found.config.task == 'denoising':
-    found.chosen = sampling.settings_of(args, found.config)
-    if found.chosen.skip_scale:
-      skip.matched(found.params, found.chosen.skip_layers)
+    found.chosen = sampling.settings_of(args, found.config, found.params)
   if args.against:
     other, _ = subject.load(args.against, args.data, seeds=1, clips=args.clips)
     for path, each in ((args.checkpoint, found), (args.against, other)):

@@ -23,7 +23,6 @@ from svdjax.core.errors import BadInput, run_command
 from svdjax.core.progress import Progress
 from svdjax.inputs import export, folder as folders
 from svdjax.metrics.source import Source, protocol_of
-from svdjax.models import skip
 from svdjax.request import inputs_of
 
 
@@ -95,9 +94,7 @@ class Maker:
     from svdjax import generate
     self._own, self._given, self._source = own, given, source
     self._config, parts, self._params, self._tokenizer, self._step = sample.load(given)
-    self._chosen = sampling.settings_of(given, self._config)
-    if self._chosen.skip_scale:
-      skip.matched(self._params, self._chosen.skip_layers)
+    self._chosen = sampling.settings_of(given, self._config, self._params)
     self._generator = generate.build(self._config, parts, self._chosen)
 
   def _inputs(self, names):

@@ -182,13 +182,10 @@ def main(argv=None):
   from svdjax import chain, generate, interpolate
   from svdjax.core import mesh
   from svdjax.inputs.buckets import Size
-  from svdjax.models import skip
   from svdjax.validate import check_pixels, check_sampling_memory
 
   config, specs = describe(args)
-  chosen = sampling.settings_of(args, config)
-  if chosen.skip_scale:
-    skip.matched(specs, chosen.skip_layers)
+  chosen = sampling.settings_of(args, config, specs)
   check_pixels(args.samples, Size(chosen.frames, chosen.height, chosen.width),
                'lower --frames, --samples, --height and --width')
   if args.length is not None:

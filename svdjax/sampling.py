@@ -43,12 +43,16 @@ def check(args):
     raise BadInput('--skip-layers does nothing without --skip-scale: give both')
 
 
-def settings_of(args, config):
+def settings_of(args, config, names):
   """generate.Settings from the command line over the preset's over the checkpoint's own.
 
-  `args` may lack the sizes of the video and the preset.
+  `args` may lack the sizes of the video and the preset; `names` are those of the parameters.
+
+  Raises:
+    BadInput: layers are to be skipped and the pattern matches none of `names`.
   """
   from svdjax import generate
+  from svdjax.models import skip
   low, high = (None, None) if not args.guidance else (args.guidance[0], args.guidance[-1])
   preset = getattr(args, 'preset', None)
   preset = PRESETS[preset].settings if preset else {}
@@ -59,4 +63,7 @@ def settings_of(args, config):
   given = {n: getattr(args, n, None) for n in _FIELDS}
   given |= dict(guidance=schedule, guidance_min=low, guidance_max=high,
                 guidance_interval=args.guidance_interval and tuple(args.guidance_interval))
-  return generate.settings(config, **preset | {n: x for n, x in given.items() if x is not None})
+  chosen = generate.settings(config, **preset | {n: x for n, x in given.items() if x is not None})
+  if chosen.skip_scale:
+    skip.matched(names, chosen.skip_layers)
+  return chosen

@@ -79,7 +79,7 @@ def test_text_models_are_told_of_no_noise_on_an_image(nano):
     ('t2v_hq', ['--preset', 'svd', '--guidance', '1', '4'], ('linear', 1., 4.))])
 def test_one_scale_is_constant_and_two_change_over_the_frames(nano, name, options, wanted):
   args = sample.arguments(['--checkpoint', 'x', '--out', 'y', *options])
-  chosen = sampling.settings_of(args, nano(name))
+  chosen = sampling.settings_of(args, nano(name), ())
   assert (chosen.guidance, chosen.guidance_min, chosen.guidance_max) == wanted
 
 

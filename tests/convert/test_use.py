@@ -52,7 +52,7 @@ def test_a_preset_sets_what_the_command_line_does_not(converted):
   config = checkpoint.load_config(converted)
   args = sample.arguments(['--checkpoint', 'c', '--out', 'o', '--preset', 'svd_xt_1_1',
                            '--frames', '5'])
-  chosen = sampling.settings_of(args, config)
+  chosen = sampling.settings_of(args, config, ())
   assert (chosen.frames, chosen.height, chosen.width, chosen.steps) == (5, 576, 1024, 30)
   assert (chosen.guidance, chosen.guidance_min, chosen.guidance_max) == ('linear', 1.5, 3.)
 
