@@ -9,7 +9,8 @@ from data.toyworld import world
 _SUPERSAMPLE = 3
 _SHIFT = 4  # sub-pixel bits of cv2's polygon corners
 _OUTLINES = world.outlines()
-_CONTRAST = {'camera': 0.25}  # of the ground's pattern: it is what shows a camera's move
+# Of the ground's pattern: it is what shows whether the camera moves.
+_CONTRAST = {'camera': 0.25, 'steady': 0.25}
 
 
 def trajectory(scene, frames):

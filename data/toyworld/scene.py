@@ -70,7 +70,7 @@ def _turn(rng, kind, shape, direction):
     return float(np.degrees(np.arctan2(dy, dx))), 0.0
   if shape == 'circle' or kind == 'turntable':
     return 0.0, 0.0
-  spins = kind == 'object' and rng.random() < 0.3
+  spins = kind in ('object', 'steady') and rng.random() < 0.3
   spin = rng.choice([-1, 1]) * rng.uniform(60, 120) if spins else 0.0
   return float(rng.uniform(-8, 8)), float(spin)
 

@@ -23,7 +23,8 @@ BACKGROUNDS = ('stripes', 'checks', 'waves', 'clouds', 'dots', 'rings')
 SHAPES = ('circle', 'square', 'triangle', 'cross', 'star')
 POINTER = 'arrow'
 SOLIDS = ('cube', 'pyramid', 'diamond')
-KINDS = ('object', 'pointer', 'camera', 'turntable')
+# 'steady' is what 'object' is, on the ground of 'camera': first frames do not tell which moves.
+KINDS = ('object', 'pointer', 'camera', 'steady', 'turntable')
 SPLITS = ('train', 'test')
 # Unit vectors in the image, x to the right and y down.
 DIRECTIONS = {'left': (-1, 0), 'right': (1, 0), 'up': (0, -1), 'down': (0, 1)}

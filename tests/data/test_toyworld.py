@@ -64,6 +64,15 @@ def test_a_pointer_points_where_it_goes():
                                atol=1e-6)
 
 
+def test_a_first_frame_does_not_tell_a_steady_camera_from_one_that_moves():
+  for scene in sample_scenes('train', ['steady'], 10):
+    assert scene.move == 'none'
+    moves = dataclasses.replace(scene, kind='camera', move='left', direction='none', travel=0.25)
+    steady, moving = (render.render(s, 48, 64, 2) for s in (scene, moves))
+    np.testing.assert_array_equal(steady[0], moving[0])
+    assert np.abs(np.float32(steady[1]) - moving[1])[0].max() > 10  # the ground's top row
+
+
 @pytest.mark.parametrize('move', world.DIRECTIONS)
 def test_a_panning_camera_moves_ground_and_object_together(move):
   scene = dataclasses.replace(scenes.sample(0, 'train', 0, {'camera': 1}), move=move, travel=0.25,
@@ -147,7 +156,7 @@ def test_train_and_test_share_no_combination_but_every_word():
 
 
 def test_captions_say_what_is_seen_what_happens_and_both():
-  for scene in sample_scenes('train', ['object', 'pointer'], 100):
+  for scene in sample_scenes('train', ['object', 'pointer', 'steady'], 100):
     image, video, merged = caption.captions(scene)
     assert f'{scene.color} {scene.shape}' in image and scene.background in image
     assert 'mov' not in image and 'spin' not in image
