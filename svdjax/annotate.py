@@ -1,69 +1,71 @@
 """CLIP as an annotator of data.curate: embeddings, caption similarity, aesthetic score.
 
-  python -m data.curate … --annotate clip,checkpoint=WORKDIR[,aesthetic=HEAD.safetensors]
+  python -m data.curate … --annotate clip,checkpoint=DIR[,aesthetic=HEAD.safetensors]
 """
 
-import functools
 import hashlib
 import pathlib
 
-import jax
 import numpy as np
 from safetensors.numpy import load_file
 
-from svdjax import checkpoint
+from svdjax import checkpoint as checkpoints
 from svdjax.core.errors import BadInput
-from svdjax.models import clip_resize
-from svdjax.models.tokenizer import Tokenizer
-from svdjax.tasks import contrastive, latents, parts as parts_lib
+from svdjax.metrics import towers
+
+_TOWERS = 'clip_image', 'clip_text'
 
 
 class Clip:
-  """Both towers of a workdir that experiments/clip.py trained (or weights were converted to).
+  """Both towers of a checkpoint: a workdir of experiments/clip.py, or a converted CLIPModel.
 
   Args:
-    checkpoint: the workdir.
+    checkpoint: the workdir or the converted checkpoint.
     aesthetic: a .safetensors file of linear layers `weight`, `bias`, or `0.weight`, `0.bias`, … of
       more than one with nothing between them, on the normalised embedding: LAION's head (trained
       without activations). Without it there is no aesthetic score.
+
+  Raises:
+    BadInput: the checkpoint has not both towers or was not trained, or there is no such head.
   """
   fields = ('clip_emb', 'caption_sim', 'aesthetic')
   batch = 16
   seconds = 600  # its first call compiles
 
   def __init__(self, checkpoint, aesthetic=''):
-    self.workdir, self.head_path = pathlib.Path(checkpoint), aesthetic
-    if not self._steps():
-      raise BadInput(f'annotator clip: checkpoint {checkpoint} has no saved step: give the workdir '
-                     'of a trained experiments/clip.py')
+    self.folder, self.head_path = pathlib.Path(checkpoint), aesthetic
+    if not towers.can_read(checkpoints.load_config(checkpoint).model):
+      raise BadInput(f'annotator clip: checkpoint {checkpoint} has not both towers of CLIP: give '
+                     'the workdir of a trained experiments/clip.py, or a converted CLIPModel')
+    if not checkpoints.saved_steps(checkpoint):
+      for network in _TOWERS:
+        checkpoints.load_network(checkpoint, network)  # refuses an untrained workdir
     if aesthetic and not pathlib.Path(aesthetic).is_file():
       raise BadInput(f'annotator clip: aesthetic {aesthetic} is not a file: give a .safetensors')
 
-  def _steps(self):
-    return checkpoint.saved_steps(self.workdir)
-
   def version(self):
-    """Changes with the weights: config, step, and digest of the head."""
-    text = (self.workdir / 'config.json').read_bytes() + str(max(self._steps())).encode()
-    if self.head_path:
-      text += pathlib.Path(self.head_path).read_bytes()
-    return hashlib.blake2b(text, digest_size=8).hexdigest()
+    """Changes with what it sees of a picture and with the weights: digest of config, step or
+    converted towers, and head."""
+    total = hashlib.blake2b(towers.INPUT.encode(), digest_size=8)
+    files = [self.folder / 'config.json', *filter(None, [self.head_path])]
+    if steps := checkpoints.saved_steps(self.folder):
+      total.update(str(max(steps)).encode())
+    else:
+      files += [checkpoints.converted_file(self.folder, n) for n in _TOWERS]
+    for path in files:
+      with open(path, 'rb') as file:
+        while block := file.read(2 ** 24):
+          total.update(block)
+    return total.hexdigest()
 
   def setup(self):
     """Loads the weights.
 
     Raises:
-      BadInput: the workdir has not both towers, or the head does not fit.
+      BadInput: they or the head cannot be used.
     """
-    config, params, _ = checkpoint.load(self.workdir)
-    if not {'clip_image', 'clip_text'} <= set(config.model):
-      raise BadInput(f'annotator clip: {self.workdir} has not both towers of CLIP: give the '
-                     'workdir of experiments/clip.py')
-    parts = parts_lib.build({n: config.model[n] for n in ('clip_image', 'clip_text')})
-    size = parts.configs['clip_image']['size']
-    self._images = jax.jit(functools.partial(_embed_images, parts.bind('clip_image', params), size))
-    self._texts = jax.jit(functools.partial(_embed_texts, parts.bind('clip_text', params)))
-    self._tokenizer = Tokenizer.load(self.workdir / 'assets')
+    config, params, _ = checkpoints.load(self.folder)
+    self._towers = towers.Towers(config.model, params, self.folder / 'assets')
     self._head = read_head(self.head_path) if self.head_path else None
     return self
 
@@ -72,9 +74,8 @@ class Clip:
     return [self._one(view) for view in views]
 
   def _one(self, view):
-    images = np.asarray(self._images(view.pictures()))
-    tokens = self._tokenizer([text or ' ' for text in view.captions])
-    texts = np.asarray(self._texts(tokens))
+    images = self._towers.images(view.pictures())
+    texts = self._towers.texts([text or ' ' for text in view.captions])
     similarity = texts @ images.T
     similarity[[not text for text in view.captions]] = np.nan
     answer = {'clip_emb': images, 'caption_sim': similarity}
@@ -82,15 +83,6 @@ class Clip:
       weight, bias = self._head
       answer['aesthetic'] = (images @ weight.T + bias)[:, 0]
     return answer
-
-
-def _embed_images(tower, size, pictures):
-  images = clip_resize.preprocess(latents.to_float(pictures), size)
-  return contrastive.normalised(tower(images))
-
-
-def _embed_texts(tower, tokens):
-  return contrastive.normalised(tower(tokens)[1])
 
 
 def read_head(path):

@@ -165,6 +165,7 @@ def main(argv=None):
   platform.configure()
   args = arguments(argv)
   from svdjax import exhibit, preview
+  from svdjax.metrics import missing
   subject, step = load(args)
   figures, shown, config = measure(subject), None, subject.config
   if subject.shown and config.data.frames > 1:
@@ -175,6 +176,9 @@ def main(argv=None):
     raise BadInput(f'{args.data} has no world.json, so nothing is known that could be measured of '
                    'pictures: give a folder made by `python -m data.toyworld`')
   print(table(figures))
+  missing.say(shown.not_measured if shown else dict.fromkeys(
+      missing.promised(subject.extractors),
+      f'it is of videos, and {args.checkpoint} makes pictures'))
   told = {'checkpoint': args.checkpoint, 'step': step, 'data': args.data, 'seeds': args.seeds,
           'clips': args.clips, 'frames': config.data.frames, 'height': config.data.height,
           'width': config.data.width}

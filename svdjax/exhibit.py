@@ -7,7 +7,7 @@ import json
 import pathlib
 
 from svdjax.inputs import export
-from svdjax.metrics import page, suite
+from svdjax.metrics import missing, page, suite
 from svdjax.metrics.figure import finite
 from svdjax.metrics.inception_score import parts_of
 
@@ -28,6 +28,7 @@ class Exhibit:
     seed: of the halves of the true clips.
 
   Attributes:
+    not_measured: {figure that needs a given network: why it was not measured}.
     figures: [Figure], each beside what the true clips get, with a value for each sampling seed.
     conditions: how they were measured, {name: JSON value}.
   """
@@ -49,7 +50,15 @@ class Exhibit:
             'made': suite.join(own)['change_by_frame'], 'truth': true['change_by_frame']},
         'PSNR of each frame, dB': {
             name: x['psnr_by_frame'] for name, x in compared_with_true.items() if x}}
-    self.conditions = _conditions(made, fps, extractors, prepared, seed)
+    count = len(shown.made)
+    self.not_measured = missing.reasons(
+        missing.promised(extractors), extractors, {f.name for f in self.figures},
+        {'made': count, 'real': count},
+        'the true clips are not what the model was to make frame by frame')
+    self.conditions = (
+        _conditions(made, fps, extractors, prepared, seed)
+        | suite.definitions(extractors, 0 if compared else None)
+        | {'not measured': self.not_measured})
 
   def _rows(self):
     """For each of a few clips: (caption, {what it is: clip}), the true one first, the made last."""

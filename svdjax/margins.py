@@ -89,21 +89,30 @@ def multiview(subject):
              'view copied, autoencoded': subject.autoencoded(copied(video)),
              'truth, autoencoded': subject.autoencoded(video)}
   figures = fidelity(subject, made, video, slice(1, None), trivial, 'other views')
-  return figures + azimuths(subject.world, made, truths, {'true views': video} | trivial)
+  return figures + angles(subject.world, made, truths, {'true views': video} | trivial)
 
 
-def azimuths(world, made, truths, trivial):
-  """The azimuth error of turntables whose solids the world tells, or nothing.
+def angles(world, made, truths, trivial):
+  """The errors of azimuth and elevation of turntables whose solids the world tells, or nothing.
 
-  That of true views is the reader's own.
+  Those of true views are the reader's own. The given view shows its elevation and copies have it
+  too, so that it tells of a model whether it keeps it, and of none whether it turns.
   """
   known = world and ['second_color' in t and t['shape'] in world.solids for t in truths]
   if not known or not all(known):
     return []
   true = true_azimuths(truths, made[0].shape[1])
-  errors = lambda clips: float(np.mean(pose.azimuth_errors(clips, true, truths, world)))
-  return [Figure('azimuth error', [errors(m) for m in made],
-                 {n: errors(x) for n, x in trivial.items()} | {'chance': 90.}, 'degrees')]
+  errors = lambda clips: {angle: float(np.mean(values)) for angle, values in
+                          pose.pose_errors(clips, true, truths, world).items()}
+  own, beside = [errors(m) for m in made], {n: errors(x) for n, x in trivial.items()}
+  heights = np.array([t['elevation'] for t in truths])
+  blind = [pose.chance(e) for e in heights]
+  constant = {'elevation': {
+      'always the middle one': float(np.abs(heights - np.median(heights)).mean())}}
+  return [Figure(f'{angle} error', [e[angle] for e in own],
+                 {n: e[angle] for n, e in beside.items()} | constant.get(angle, {})
+                 | {'chance': float(np.mean([b[angle] for b in blind]))}, 'degrees')
+          for angle in ('azimuth', 'elevation')]
 
 
 def true_azimuths(truths, count):

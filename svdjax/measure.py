@@ -21,9 +21,6 @@ from svdjax.inputs import export
 from svdjax.metrics.inception_score import parts_of
 from svdjax.metrics.source import Source, protocol_of
 
-NEEDS = {'FVD': 'i3d', 'Inception score (I3D)': 'i3d', 'LPIPS': 'lpips',
-         'first-frame LPIPS': 'lpips', 'CLIPSIM': 'clip', 'CLIP-S': 'clip',
-         'frame consistency (CLIP)': 'clip'}
 _SHOWN = 6
 
 
@@ -64,7 +61,8 @@ def measure_side(source, extractors, partner=None):
       both = [i for i, x in enumerate(true) if x is not None]
       if both and source.config.paired:
         _check_sizes(source, partner)
-        pairs.append(suite.of_pairs(clips[both], np.stack([true[i] for i in both]), extractors))
+        pairs.append(suite.of_pairs(clips[both], np.stack([true[i] for i in both]), extractors,
+                                    source.config.given))
   if not alone:
     raise BadInput(f'no clip of {source.folder} can be used: {next(iter(source.failed.values()))}')
   return suite.join(alone), suite.join(pairs)
@@ -77,37 +75,9 @@ def _check_sizes(made, real):
                    'protocol')
 
 
-def missing(config, extractors, measured, counts):
-  """Why figures of a protocol were not measured: {name: why}.
-
-  Args:
-    config: of the protocol.
-    extractors: suite.Extractors.
-    measured: names of the figures that were.
-    counts: clips that were used, {'made', 'real', 'pairs'}.
-  """
-  from svdjax.metrics import suite
-
-  def why(name):
-    if name in NEEDS and getattr(extractors, NEEDS[name]) is None:
-      return f'it needs --{NEEDS[name]}'
-    if name == 'FVD':
-      least = suite.LEAST_FVD
-      return (f'it needs {least["made"]} made and {least["real"]} real clips, not '
-              f'{counts["made"]} and {counts["real"]}')
-    if name == 'CLIPSIM':
-      return ('the made clips have no captions' if extractors.clip.reads_text else
-              f'{extractors.clip.path} has no text tower')
-    if name in suite.PAIRED:
-      return ('no made clip has a real one of its name' if config.paired else
-              'the protocol does not compare clips of the same name')
-    return 'there is no such figure'
-
-  return {name: why(name) for name in config.figures if name not in measured}
-
-
 def conditions(config, made, real, extractors, counts):
   """What a reader must know to compare the figures with others: {name: JSON value}."""
+  from svdjax.metrics import suite
   splits = {'splits of the Inception score': {
       side: parts_of(counts[side], config.splits) for side in ('made', 'real')}}
   size = lambda s: f'{s[0]}x{s[1]}' if s else 'none'
@@ -118,6 +88,7 @@ def conditions(config, made, real, extractors, counts):
       'stride': config.stride, 'fps': config.fps or {s.side: s.fps for s in (made, real)},
       'window': config.window,
       'resize': {s: resize(s) for s in ('made', 'real')} | {'method': 'bilinear, antialiased'},
+      **suite.definitions(extractors, config.given if config.paired else None),
       'extractors': extractors.describe(), **(splits if extractors.i3d else {}),
       'input of I3D': '224x224, bilinear without antialiasing, -1 to 1; features: 400 logits',
       'floor': 'FVD between random halves of the real clips, each of half as many',
@@ -131,7 +102,7 @@ def report(config, made, real, extractors):
   Raises:
     BadInput: as check_captions and measure_side.
   """
-  from svdjax.metrics import suite
+  from svdjax.metrics import missing, suite
   check_captions(config, extractors, made, real)
   own, pairs = measure_side(made, extractors, real)
   other, _ = measure_side(real, extractors)
@@ -142,8 +113,10 @@ def report(config, made, real, extractors):
   counts = {'made': len(own['motion']), 'real': len(other['motion']),
             'pairs': len(pairs.get('psnr', ())), 'asked for': config.samples or 'all'}
   values = {n: x.tolist() for n, x in (own | pairs).items() if x.ndim == 1}
-  told = conditions(config, made, real, extractors, counts) | {
-      'not measured': missing(config, extractors, {f.name for f in figures}, counts)}
+  unpaired = ('no made clip has a real one of its name' if config.paired else
+              'the protocol does not compare clips of the same name')
+  told = conditions(config, made, real, extractors, counts) | {'not measured': missing.reasons(
+      config.figures, extractors, {f.name for f in figures}, counts, unpaired)}
   return {'figures': rows, 'conditions': told, 'clips': values}, (own, other, pairs)
 
 
@@ -196,15 +169,17 @@ def main(argv=None):
       if getattr(args, name) < 2:
         raise BadInput(f'--{name} must be at least 2')
       config[name] = getattr(args, name)
+  if not 0 <= config.given < config.frames:
+    raise BadInput(f'--protocol {args.protocol} leaves out {config.given} given of {config.frames} '
+                   'frames, and none would be measured: set fewer in its `given`')
   from svdjax import features
-  from svdjax.metrics import page
+  from svdjax.metrics import missing, page
   from svdjax.metrics.figure import Figure, finite, table
   made, real = (Source(getattr(args, s), s, config) for s in ('made', 'real'))
   result, measures = report(config, made, real, features.load(args))
   print(table([Figure(r['name'], r['values'], r['baselines'], r['unit'])
                for r in result['figures']]))
-  for name, why in result['conditions']['not measured'].items():
-    print(f'{name}: not measured, {why}', file=sys.stderr)
+  missing.say(result['conditions']['not measured'])
   for why in [*made.failed.values(), *real.failed.values()][:5]:
     print(f'left out: {why}', file=sys.stderr)
   if args.out:

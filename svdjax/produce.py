@@ -3,8 +3,10 @@
     python -m svdjax.produce --checkpoint DIR --real DIR --made DIR
         [--protocol experiments/protocols/NAME.py] [--batch 4] [options of svdjax.sample]
 
-A clip is made from the caption of the real one or from its first frame, as the protocol says. The
-same command again goes on where it ended: clips that are there stay, and the others are those of an
+A clip is made from the caption of the real one or from its first frame, as the protocol says; a
+checkpoint that is told the camera's elevation takes it from elevations.csv beside the real clips
+(columns file and elevation, in degrees) where --elevation does not give one to all. The same
+command again goes on where it ended: clips that are there stay, and the others are those of an
 uninterrupted run. Size, frames, fps and guidance are the protocol's where no option says otherwise.
 """
 
@@ -23,7 +25,7 @@ from svdjax.core.errors import BadInput, run_command
 from svdjax.core.progress import Progress
 from svdjax.inputs import export, folder as folders
 from svdjax.metrics.source import Source, protocol_of
-from svdjax.request import inputs_of
+from svdjax.request import inputs_of, is_orbit
 
 
 def arguments(argv):
@@ -65,20 +67,30 @@ def with_protocol(given, protocol):
   return given
 
 
-def item(given, source, name, folder):
-  """The options of svdjax.sample for one real clip; its first frame is written to `folder`.
+def asked(given, source, name, scalars):
+  """The options of svdjax.sample for one real clip, but for its first frame, which is not read.
+
+  Args:
+    given: options for all clips.
+    source: the Source of real clips.
+    name: of one.
+    scalars: names of the numbers that the checkpoint is told.
 
   Raises:
-    BadInput: it has no caption, or cannot be read.
+    BadInput: the clip has no caption or no elevation where it needs one.
   """
   given, path = copy.copy(given), source.clips[name]
   if given.prompt is not None:
     given.prompt = source.caption(name)
     if given.prompt is None:
       raise BadInput(f'{path} has no caption: add it to captions.csv beside the clips')
-    return given
-  given.image = [pathlib.Path(folder) / 'first.png']
-  export.write_png(given.image[0], folders.read(path, 1)[0][0])
+  if not given.elevation and {'elevation', 'polar'} & set(scalars):
+    degrees = source.elevation(name)
+    given.elevation = None if degrees is None else [degrees]
+  if not given.elevation and 'elevation' in scalars:
+    raise BadInput(f'{path} has no elevation, and checkpoint {given.checkpoint} is conditioned on '
+                   'that of the camera: add it to elevations.csv beside the clips (columns file '
+                   'and elevation, in degrees), or pass --elevation if it is one for all')
   return given
 
 
@@ -86,14 +98,17 @@ class Maker:
   """A loaded checkpoint that makes clips of real ones.
 
   Args:
-    own, given: of `arguments`, the latter with the protocol's values.
+    own: of `arguments`.
+    asked_for: {name: options of svdjax.sample} of each real clip.
     source: the Source of real clips.
+    config: of sample.describe.
   """
 
-  def __init__(self, own, given, source):
+  def __init__(self, own, asked_for, source, config):
     from svdjax import generate
-    self._own, self._given, self._source = own, given, source
-    self._config, parts, self._params, self._tokenizer, self._step = sample.load(given)
+    self._own, self._asked, self._source = own, asked_for, source
+    given = next(iter(asked_for.values()))
+    self._config, parts, self._params, self._tokenizer, self._step = sample.load(given, config)
     self._chosen = sampling.settings_of(given, self._config, self._params)
     self._generator = generate.build(self._config, parts, self._chosen)
 
@@ -102,8 +117,11 @@ class Maker:
     every = []
     with tempfile.TemporaryDirectory() as folder:
       for name in names:
-        inputs, fps = inputs_of(item(self._given, self._source, name, folder), self._config,
-                                self._chosen, self._tokenizer)
+        options = copy.copy(self._asked[name])
+        if options.image:
+          options.image = [pathlib.Path(folder) / 'first.png']
+          export.write_png(options.image[0], folders.read(self._source.clips[name], 1)[0][0])
+        inputs, fps = inputs_of(options, self._config, self._chosen, self._tokenizer)
         every.append(inputs)
     every += [every[-1]] * (self._own.batch - len(every))
     return {n: np.concatenate([i[n] for i in every]) for n in every[0]}, fps
@@ -113,14 +131,18 @@ class Maker:
     from svdjax import generate
     from svdjax.core.rng import key_of
     inputs, fps = self._inputs(names)
+    seed = self._asked[names[0]].seed
     videos = np.asarray(generate.run(self._generator, self._params, inputs,
-                                     key_of(self._given.seed, 'produce', first)))
-    told = {'checkpoint': str(self._own.checkpoint), 'step': self._step, 'seed': self._given.seed,
+                                     key_of(seed, 'produce', first)))
+    if is_orbit(self._config):  # its last view is the given one, with which real clips begin
+      videos = np.roll(videos, 1, axis=1)
+    told = {'checkpoint': str(self._own.checkpoint), 'step': self._step, 'seed': seed,
             'protocol': str(self._own.protocol), **vars(self._chosen)}
     for name, video in zip(names, videos):
       path = place(self._own.made, name)
       if not path.exists():
-        export.write_mp4(path, video, fps, {'comment': json.dumps(told | {'clip': name})})
+        about = told | {'clip': name, 'elevation': self._asked[name].elevation}
+        export.write_mp4(path, video, fps, {'comment': json.dumps(about)})
 
 
 def place(folder, name):
@@ -131,6 +153,7 @@ def place(folder, name):
 def main(argv=None):
   """Makes what is missing."""
   platform.configure()
+  from svdjax import checkpoint
   own, given = arguments(argv)
   protocol = protocol_of(own.protocol)
   given = with_protocol(given, protocol)
@@ -142,9 +165,11 @@ def main(argv=None):
   if not missing:
     print(f'all {len(names)} clips are in {own.made}', file=sys.stderr)
     return
-  for name in names if given.prompt is not None else ():
-    item(given, source, name, own.made)  # refuses before the checkpoint is loaded
-  maker = Maker(own, given, source)
+  told = checkpoint.load_config(own.checkpoint)
+  scalars = told.conditioning.scalars if 'conditioning' in told else ()  # CLIP has none
+  each = {n: asked(given, source, n, scalars) for n in names}
+  config, _ = sample.describe(each[names[0]])
+  maker = Maker(own, each, source, config)
   with Progress(len(batches), len(batches) - len(missing), 'making clips') as bar:
     for done, (first, batch) in enumerate(missing, len(batches) - len(missing) + 1):
       maker.make(batch, first)

@@ -84,6 +84,7 @@ def test_samples_of_a_caption_are_not_compared_with_a_clip_that_was_never_shown(
   assert not set(suite.PAIRED) & set(figures)
   assert {len(f['values']) for f in figures.values()} == {2}
   assert 'change between frames' in page.read_text() and 'PSNR' not in page.read_text()
+  assert set(got['measured']['not measured']) == {'CLIP-S'}
 
 
 def test_figures_of_networks_have_a_value_for_each_seed(monkeypatch, tmp_path):
@@ -100,11 +101,32 @@ def test_figures_of_networks_have_a_value_for_each_seed(monkeypatch, tmp_path):
   assert {len(f.values) for f in figures.values()} == {3}
   none, near, far = figures['FVD'].values
   assert none == pytest.approx(0, abs=1e-4) and none < near < far
-  assert figures['PSNR'].values[0] == np.inf > figures['PSNR'].values[1]
+  assert figures['PSNR'].values[0] == 100 > figures['PSNR'].values[1]
   assert exhibited.conditions['splits of the Inception score'] == 1
   assert exhibited.conditions['stride'] == 'all'
   exhibited.write_page(tmp_path / 'x.html', [f.row() for f in exhibited.figures], {})
   assert 'all black' in (tmp_path / 'x.html').read_text()
+
+
+def test_too_few_clips_for_a_figure_are_named(monkeypatch):
+  monkeypatch.setattr(suite.i3d, 'features', lambda params, clips: clips.mean((1, 2, 3)))
+  clips = np.random.default_rng(0).integers(0, 200, (3, 3, 16, 16, 3)).astype(np.uint8)
+  exhibited = exhibit.Exhibit(subject.Shown(clips, clips, ['a clip'] * 3), 8.,
+                              suite.Extractors(i3d=Tensors({}, 'i3d.safetensors', 'f00')), {})
+  assert 'FVD' not in {f.name for f in exhibited.figures}
+  assert exhibited.not_measured == {'FVD': 'it needs 2 made and 4 real clips, not 3 and 3'}
+  assert exhibited.conditions['not measured'] == exhibited.not_measured
+
+
+def test_figures_that_a_network_was_given_for_are_named_where_they_are_missing(
+    workdir_of, toy, tmp_path, capsys):
+  blind = workdir_of('i2v_14f,base')  # has the image tower alone
+  report(blind, toy, tmp_path, '--seeds', '1', '--clip', str(blind))
+  assert capsys.readouterr().err.count('not measured') == 1
+  report(workdir_of('autoencoder'), toy, tmp_path, '--clip', str(blind))
+  said = capsys.readouterr().err
+  for name in ('CLIPSIM', 'CLIP-S', 'frame consistency (CLIP)'):
+    assert f'{name}: not measured, it is of videos, and ' in said
 
 
 def test_views_are_said_to_be_spread_over_an_orbit(nano):

@@ -67,7 +67,7 @@ def report(folders, weights, workdir_of, compiled, tmp_path_factory):
 
 def test_equal_clips_are_nearest_and_noise_is_far(report):
   clips = report[0]['clips']
-  assert clips['psnr'][0] is None or clips['psnr'][0] > 40  # infinity is null
+  assert clips['psnr'][0] > 40
   assert clips['ssim'][0] > 0.99 > 0.5 > clips['ssim'][1]
   assert clips['lpips'][0] < 1e-3 < clips['lpips'][1]
   assert clips['clip_s'][0] == pytest.approx(1, abs=1e-3)
@@ -92,6 +92,32 @@ def test_the_report_says_how_it_was_measured(report, weights):
   assert set(networks) == {'LPIPS (alex)', 'CLIP'}
   assert networks['LPIPS (alex)']['file'] == str(weights)
   assert all(len(n['sha256']) == 64 for n in networks.values())
+
+
+def test_the_report_defines_its_figures(report):
+  told = report[0]['conditions']
+  assert 'of each frame, then the mean' in told['PSNR'] and told['frames left out'] == 'none'
+  assert 'short side resized' in told['input of CLIP']
+
+
+def given_protocol(path, given):
+  path.write_text('from experiments.protocols import base\n\ndef get_config():\n'
+                  f'  c = base.get_base()\n  c.given = {given}\n  return c\n')
+  return path
+
+
+def test_frames_that_were_given_do_not_count(folders, tmp_path):
+  for given in (0, 1):
+    run(folders, '--protocol', given_protocol(tmp_path / 'protocol.py', given), '--out',
+        tmp_path / f'{given}.json')
+  reports = [json.loads((tmp_path / f'{given}.json').read_text()) for given in (0, 1)]
+  figures = [{f['name']: f['mean'] for f in r['figures']} for r in reports]
+  for name in ('PSNR', 'SSIM'):
+    assert figures[0][name] != figures[1][name]
+  assert figures[0]['first-frame PSNR'] == figures[1]['first-frame PSNR']
+  assert reports[1]['conditions']['frames left out'].startswith('the first 1')
+  with pytest.raises(BadInput, match='leaves out 4 given of 4 frames'):
+    run(folders, '--protocol', given_protocol(tmp_path / 'protocol.py', 4))
 
 
 def test_the_page_holds_everything(report):
@@ -195,7 +221,7 @@ def test_the_protocols_are_those_of_the_papers():
   assert (ucf.samples, ucf.frames, ucf.fps, ucf.resize.made, ucf.crop) == (
       13_320, 16, 25, (240, 432), (240, 320))
   assert (msrvtt.samples, msrvtt.frames, msrvtt.fps) == (2_990, 16, 30)
-  assert (gso.samples, gso.frames, gso.resize.real) == (50, 21, (576, 576))
+  assert (gso.samples, gso.frames, gso.resize.real, gso.given) == (50, 21, (576, 576), 1)
 
 
 def test_a_class_folder_is_the_prompt(folders, tmp_path):

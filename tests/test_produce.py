@@ -1,14 +1,16 @@
 """Making the clips of a protocol: from each real one, resumable, ready to be measured."""
 
+import argparse
 import json
 import pathlib
 
 import numpy as np
 import pytest
 
-from svdjax import measure, produce
+from svdjax import generate, measure, produce
 from svdjax.core.errors import BadInput
 from svdjax.inputs import export, video
+from svdjax.metrics.source import Source, protocol_of
 
 pytestmark = pytest.mark.usefixtures('compiled')
 PROTOCOL = pathlib.Path(produce.__file__).parents[1] / 'experiments' / 'protocols' / 'clips.py'
@@ -64,12 +66,62 @@ def test_orbits_are_made_of_folders_of_views(workdir_of, tmp_path):
   for i in range(3):
     pixels = np.full((16, 16, 3), 80 * i, np.uint8)
     export.write_png(tmp_path / 'real' / 'cup' / f'{i:03d}.png', pixels)
-  gso = PROTOCOL.with_name('gso.py')
-  small = ('--frames', 3, '--height', 16, '--width', 16)
-  with pytest.raises(BadInput, match='elevation of the camera, one for all views, and 0 are given'):
-    run(workdir_of('multiview'), tmp_path / 'real', tmp_path / 'made', gso, *small)
-  run(workdir_of('multiview'), tmp_path / 'real', tmp_path / 'made', gso, *small, '--elevation', 10)
+  orbits(workdir_of, tmp_path, '--elevation', 10)
   assert video.decode(tmp_path / 'made' / 'cup.mp4').shape == (3, 16, 16, 3)
+  with pytest.raises(BadInput, match='and 2 are given: pass --elevation'):
+    orbits(workdir_of, tmp_path, '--elevation', 10, 20, made='other')
+
+
+def orbits(workdir_of, tmp_path, *options, made='made'):
+  run(workdir_of('multiview'), tmp_path / 'real', tmp_path / made, PROTOCOL.with_name('gso.py'),
+      '--frames', 3, '--height', 16, '--width', 16, *options)
+
+
+def test_a_model_that_ends_with_the_given_view_is_turned_to_begin_with_it(
+    workdir_of, tmp_path, monkeypatch):
+  """As SV3D, whose last view is the given one."""
+  (tmp_path / 'real' / 'cup').mkdir(parents=True)
+  export.write_png(tmp_path / 'real' / 'cup' / '0.png', np.zeros((16, 16, 3), np.uint8))
+  views = np.uint8([50, 100, 200])[None, :, None, None, None]
+  monkeypatch.setattr(generate, 'run', lambda *_: np.broadcast_to(views, (2, 3, 16, 16, 3)))
+  monkeypatch.setattr(produce, 'is_orbit', lambda config: True)
+  orbits(workdir_of, tmp_path, '--elevation', 10)
+  made = video.decode(tmp_path / 'made' / 'cup.mp4').mean((1, 2, 3))
+  np.testing.assert_allclose(made, [200, 50, 100], atol=3)
+
+
+def test_each_object_is_made_from_its_own_elevation(workdir_of, tmp_path):
+  for name in ('cup', 'mug'):
+    (tmp_path / 'real' / name).mkdir(parents=True)
+    for i in range(3):
+      export.write_png(tmp_path / 'real' / name / f'{i}.png', np.full((16, 16, 3), 80, np.uint8))
+  (tmp_path / 'real' / 'elevations.csv').write_text('file,elevation\ncup,-5\nmug,60\n')
+  orbits(workdir_of, tmp_path)
+  orbits(workdir_of, tmp_path, '--elevation', 60, made='alike')
+  own, alike = ({name: video.decode(tmp_path / made / f'{name}.mp4') for name in ('cup', 'mug')}
+                for made in ('made', 'alike'))
+  np.testing.assert_array_equal(own['mug'], alike['mug'])
+  assert (own['cup'] != alike['cup']).any()
+  comment = export.read_metadata(tmp_path / 'made' / 'cup.mp4')['comment']
+  assert json.loads(comment)['elevation'] == [-5]
+
+
+def test_an_object_without_an_elevation_is_refused_before_weights_are_read(
+    workdir_of, tmp_path, monkeypatch):
+  (tmp_path / 'real' / 'cup').mkdir(parents=True)
+  export.write_png(tmp_path / 'real' / 'cup' / '0.png', np.zeros((16, 16, 3), np.uint8))
+  (tmp_path / 'real' / 'elevations.csv').write_text('file,elevation\nmug,60\n')
+  monkeypatch.setattr(produce, 'Maker', lambda *_: pytest.fail('the checkpoint was loaded'))
+  with pytest.raises(BadInput, match='real/cup has no elevation, and .* add it to elevations.csv'):
+    orbits(workdir_of, tmp_path)
+
+
+def test_elevations_are_not_asked_of_a_checkpoint_that_is_told_none(real):
+  source = Source(real, 'real', protocol_of(PROTOCOL))
+  given = argparse.Namespace(prompt=None, elevation=None, checkpoint='x')
+  source._elevations = {'some/0': 10.}
+  assert produce.asked(given, source, 'some/0', ('fps', 'motion')).elevation is None
+  assert produce.asked(given, source, 'some/0', ('polar',)).elevation == [10.]
 
 
 @pytest.mark.parametrize('options, message', [

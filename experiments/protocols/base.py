@@ -23,6 +23,7 @@ def get_base():
   c.resize.made, c.resize.real = (), ()
   c.crop = ()  # (height, width) cut from the centre, of both
   c.paired = True  # clips of the same name are compared with each other
+  c.given = 0  # first frames, shown to the model, that PSNR, SSIM, LPIPS and CLIP-S leave out
   c.splits = 10  # of the Inception score
   c.figures = FIGURES
   c.seed = 0

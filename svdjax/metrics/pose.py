@@ -104,6 +104,11 @@ def _segment(frame, hues):
   return np.stack([soft * ~second, soft * second])
 
 
+def chance(elevation):
+  """Mean errors in degrees of poses read at random: {'azimuth', 'elevation'}."""
+  return {'azimuth': 90., 'elevation': float(np.abs(_ELEVATIONS - elevation).mean())}
+
+
 def pose_error(readings, azimuth, elevation):
   """Mean errors of poses in degrees; what was not found counts as chance.
 
@@ -113,35 +118,38 @@ def pose_error(readings, azimuth, elevation):
     elevation: of the camera, one number.
 
   Returns:
-    {'azimuth': 0 to 180, chance 90; 'elevation'; 'found': share of frames}.
+    {'azimuth': 0 to 180; 'elevation'; 'found': share of frames}.
   """
-  readings = np.asarray(readings)
+  readings, blind = np.asarray(readings), chance(elevation)
   found = np.isfinite(readings[:, 0])
   turn = np.abs((readings[:, 0] - np.asarray(azimuth) + 180) % 360 - 180)
-  rise = np.abs(readings[found, 1] - elevation)
-  return {'azimuth': float(np.where(found, turn, 90.).mean()),
-          'elevation': float(rise.mean()) if found.any() else float('nan'),
+  rise = np.abs(readings[:, 1] - elevation)
+  return {'azimuth': float(np.where(found, turn, blind['azimuth']).mean()),
+          'elevation': float(np.where(found, rise, blind['elevation']).mean()),
           'found': float(found.mean())}
 
 
-def azimuth_errors(made, azimuths, truths, world):
+def pose_errors(made, azimuths, truths, world):
   """How far made views of turntables, as they are read, are from where the camera should stand.
 
   Args:
     made: uint8 [b t h w 3]; the first view is given and left out.
     azimuths: [b t] true ones, in degrees.
-    truths: for each clip, its truth with 'shape', 'color' and 'second_color'.
+    truths: for each clip, its truth with 'shape', 'color', 'second_color' and 'elevation'.
     world: a segment.World that tells the solids.
 
   Returns:
-    [b] mean errors in degrees, 0 to 180; a view in which nothing is seen counts as chance, 90.
+    {'azimuth', 'elevation': [b] mean errors in degrees}; a view in which nothing is seen counts as
+    chance.
   """
-  errors = []
+  errors = {'azimuth': [], 'elevation': []}
   for clip, azimuth, facts in zip(made, azimuths, truths, strict=True):
     reader = PoseReader(world, facts['shape'], (facts['color'], facts['second_color']))
     readings = np.stack([reader.read(f) for f in clip[1:]])
-    errors.append(pose_error(readings, azimuth[1:], 0.)['azimuth'])
-  return np.array(errors)
+    error = pose_error(readings, azimuth[1:], facts['elevation'])
+    for angle, values in errors.items():
+      values.append(error[angle])
+  return {angle: np.array(values) for angle, values in errors.items()}
 
 
 def still_view_error(azimuth):

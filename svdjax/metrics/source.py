@@ -1,5 +1,7 @@
 """Protocols, and the clips of one side of a measurement, read a few at a time."""
 
+import csv
+import functools
 import pathlib
 import runpy
 
@@ -23,6 +25,32 @@ def protocol_of(path):
   if 'figures' not in config or config.window not in folders.WINDOWS:
     raise BadInput(f'--protocol {path} is no protocol: name one of experiments/protocols')
   return config
+
+
+def elevations(folder):
+  """{file or name of a clip: degrees} of elevations.csv in a folder; {} without one.
+
+  Raises:
+    BadInput: the file has not the columns file and elevation, or an elevation is no number of
+      degrees from -90 to 90.
+  """
+  path = pathlib.Path(folder) / 'elevations.csv'
+  if not path.is_file():
+    return {}
+  with open(path, newline='', encoding='utf-8') as file:
+    rows = list(csv.DictReader(file))
+  found = {}
+  for row in rows:
+    try:
+      found[row['file']] = float(row['elevation'])
+    except KeyError:
+      raise BadInput(f'{path} has not the columns "file" and "elevation": add them') from None
+    except (TypeError, ValueError):
+      found[row['file']] = float('nan')
+    if not -90 <= found[row['file']] <= 90:
+      raise BadInput(f'{path} gives {row["file"]} the elevation "{row["elevation"]}": use degrees '
+                     'above the horizon, -90 to 90')
+  return found
 
 
 class Source:
@@ -69,6 +97,19 @@ class Source:
     if self.config.caption == 'folder':
       return pathlib.PurePosixPath(name).parent.name or None
     return self._captions.get(name)
+
+  @functools.cached_property
+  def _elevations(self):
+    return elevations(self.folder)
+
+  def elevation(self, name):
+    """Degrees of the camera above the object of a clip, or None where `elevations` has none.
+
+    Raises:
+      BadInput: as `elevations`.
+    """
+    file = self.clips[name].relative_to(self.folder).as_posix()
+    return self._elevations.get(file, self._elevations.get(name))
 
   def batches(self, bar):
     """Yields (names, clips uint8 [n t h w 3]); `bar` is called with the number of clips seen."""

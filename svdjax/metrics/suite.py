@@ -9,7 +9,7 @@ from einops import rearrange
 import numpy as np
 
 from svdjax.inputs import motion
-from svdjax.metrics import flicker, frechet, i3d, lpips, quality, similarity
+from svdjax.metrics import flicker, frechet, i3d, lpips, quality, similarity, towers
 from svdjax.metrics.figure import Figure
 from svdjax.metrics.inception_score import inception_score
 from svdjax.metrics.ssim import ssim
@@ -37,6 +37,21 @@ class Extractors(NamedTuple):
     if self.lpips:
       named[f'LPIPS ({self.lpips[0]})'] = self.lpips[1]
     return {n: {'file': str(x.path), 'sha256': x.sha256} for n, x in named.items() if x}
+
+
+def definitions(extractors, given):
+  """How figures are defined where the literature does not agree: {name: text}.
+
+  Args:
+    extractors: Extractors.
+    given: as of `of_pairs`; None where no clips are compared.
+  """
+  told = {}
+  if given is not None:
+    which = f'the first {given}, given, of PSNR, SSIM, LPIPS and CLIP-S' if given else 'none'
+    told = {'PSNR': 'of each frame, then the mean over frames and clips; 100 dB where they are '
+                    'equal', 'frames left out': which}
+  return told | ({'input of CLIP': towers.INPUT} if extractors.clip else {})
 
 
 def in_chunks(function, size, *arrays):
@@ -92,23 +107,30 @@ def of_clips(clips, fps, extractors, captions=None):
   return result
 
 
-def of_pairs(made, true, extractors):
+def of_pairs(made, true, extractors, given=0):
   """Measures of clips uint8 [n t h w 3] against the true ones of the same shape.
+
+  Args:
+    made, true: clips.
+    extractors: Extractors.
+    given: first frames, fewer than t, that 'psnr', 'ssim', 'lpips' and 'clip_s' leave out.
 
   Returns:
     {'psnr', 'ssim', 'psnr_by_frame' [n t], 'first_psnr', 'first_ssim', 'lpips', 'first_lpips',
-     'clip_s'}, those that can be had; 'first' is of the first frame alone.
+     'clip_s'}, those that can be had: means over the frames; 'first' is of the first frame alone.
   """
-  by_frame = np.stack([quality.psnr(m, t) for m, t in zip(made, true)])
-  result = {'psnr': quality.psnr(made, true), 'ssim': ssim(made, true), 'psnr_by_frame': by_frame,
-            'first_psnr': by_frame[:, 0], 'first_ssim': ssim(made[:, 0], true[:, 0])}
+  by_frame, later = np.stack([quality.psnr(m, t) for m, t in zip(made, true)]), slice(given, None)
+  result = {'psnr': by_frame[:, later].mean(1), 'ssim': ssim(made[:, later], true[:, later]),
+            'psnr_by_frame': by_frame, 'first_psnr': by_frame[:, 0],
+            'first_ssim': ssim(made[:, 0], true[:, 0])}
   if extractors.lpips:
     name, tensors = extractors.lpips
     between = lambda a, b: lpips.distance(tensors.params, name, a, b)
     each = in_chunks(between, _IMAGES, _frames(made), _frames(true)).reshape(made.shape[:2])
-    result |= {'lpips': each.mean(1), 'first_lpips': each[:, 0]}
+    result |= {'lpips': each[:, later].mean(1), 'first_lpips': each[:, 0]}
   if extractors.clip:
-    result['clip_s'] = similarity.clip_score(*(_embed(extractors.clip, x) for x in (made, true)))
+    result['clip_s'] = similarity.clip_score(
+        *(_embed(extractors.clip, x[:, later]) for x in (made, true)))
   return result
 
 

@@ -1,5 +1,6 @@
 """The pose reader finds the camera of rendered turntables."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -60,23 +61,44 @@ def test_a_copied_view_does_not_turn(world):
 def test_made_views_are_compared_with_the_true_azimuths(world):
   frames, facts = draw(0)
   clips = np.stack([frames, frames[:1].repeat(8, 0), np.full_like(frames, 190)])
-  errors = pose.azimuth_errors(clips, [facts['azimuth']] * 3, [facts] * 3, world)
+  errors = pose.pose_errors(clips, [facts['azimuth']] * 3, [facts] * 3, world)['azimuth']
   np.testing.assert_allclose(errors, [0, 90 * 8 / 7, 90], atol=5)
+
+
+def test_views_from_another_height_are_as_far_off_as_it_is_higher(world):
+  scene = scenes.sample(0, 'test', 0, {'turntable': 1})
+  facts = clip.truth(scene, 8, 8) | {'elevation': 10.}
+  clips = np.stack([render.render(dataclasses.replace(scene, elevation=e), 48, 48, 8)
+                    for e in (10., 40.)])
+  nothing = np.full_like(clips[:1], 190)
+  errors = pose.pose_errors(np.concatenate([clips, nothing]), [facts['azimuth']] * 3, [facts] * 3,
+                            world)['elevation']
+  np.testing.assert_allclose(errors[:2], [0, 30], atol=5)
+  assert errors[2] == pose.chance(10.)['elevation'] == 15.5
+
+
+def test_the_elevation_of_small_true_views_is_read_within_5_degrees(world):
+  truths = [scenes.sample(0, 'test', i, {'turntable': 1}) for i in range(12)]
+  for scene in truths:
+    facts = clip.truth(scene, 7, 8)
+    frames = render.render(scene, 48, 48, 7)[None]
+    assert pose.pose_errors(frames, [facts['azimuth']], [facts], world)['elevation'] < 5
 
 
 def test_what_the_reader_gets_wrong_of_true_views_counts(world, turns):
   """Of which it would know nothing if it were compared with itself."""
   for index, (readings, facts) in enumerate(turns):
-    own = pose.azimuth_errors(draw(index)[0][None], [facts['azimuth']], [facts], world)
-    wanted = pose.pose_error(readings[1:], facts['azimuth'][1:], 0.)['azimuth']
-    assert own == pytest.approx(wanted) and own > 0
+    own = pose.pose_errors(draw(index)[0][None], [facts['azimuth']], [facts], world)
+    wanted = pose.pose_error(readings[1:], facts['azimuth'][1:], facts['elevation'])
+    for angle, values in own.items():
+      assert values == pytest.approx(wanted[angle]) and values > 0
 
 
 def test_nothing_seen_counts_as_chance(world):
   _, facts = draw(0)
   grey = np.full((8, 64, 64, 3), 190, np.uint8)
   error = pose.pose_error(read(world, grey, facts), facts['azimuth'], facts['elevation'])
-  assert error['azimuth'] == 90 and error['found'] == 0 and np.isnan(error['elevation'])
+  assert error == pose.chance(facts['elevation']) | {'found': 0}
 
 
 def test_data_that_do_not_tell_the_solids():

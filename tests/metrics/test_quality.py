@@ -18,15 +18,26 @@ def test_psnr_of_a_constant_error(error):
 
 
 def test_psnr_does_not_wrap_around_in_uint8():
-  black, white = np.zeros((1, 4), np.uint8), np.full((1, 4), 255, np.uint8)
+  black, white = np.zeros((1, 2, 2, 3), np.uint8), np.full((1, 2, 2, 3), 255, np.uint8)
   assert quality.psnr(black, white) == quality.psnr(white, black) == [0.]
 
 
-def test_psnr_is_of_each_clip_and_infinite_for_equal_ones():
+def test_psnr_is_of_each_image_and_at_most_100_dB():
   truth = np.zeros((2, 4, 4, 3), np.uint8)
   output = truth.copy()
   output[1, 0, 0, 0] = 255  # one of 48 values wrong as can be
-  np.testing.assert_allclose(quality.psnr(output, truth), [np.inf, 10 * np.log10(48)])
+  np.testing.assert_allclose(quality.psnr(output, truth), [100, 10 * np.log10(48)])
+  large = np.zeros((1, 256, 256, 3), np.uint8)
+  nearly = large.copy()
+  nearly[0, 0, 0, 0] = 1  # 101 dB
+  assert quality.psnr(nearly, large) == [100.]
+
+
+def test_psnr_of_a_clip_is_the_mean_over_its_frames():
+  """Errors of 1 and 10 levels: of their squared error together it would be 31.1 dB."""
+  truth = np.zeros((1, 2, 4, 5, 3), np.uint8)
+  made = truth + np.uint8([1, 10])[None, :, None, None, None]
+  assert quality.psnr(made, truth) == pytest.approx(20 * np.log10(255) - 10)
 
 
 @pytest.mark.parametrize('x, y, expected', [

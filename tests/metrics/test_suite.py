@@ -1,6 +1,9 @@
 """Batches of measures, and what becomes of them."""
 
+import types
+
 import numpy as np
+import pytest
 
 from svdjax.metrics import suite
 from svdjax.metrics.weights_file import Tensors
@@ -42,6 +45,30 @@ def test_figures_of_seeds_have_the_values_of_all():
   assert motion.name == 'motion magnitude'
   assert (motion.values, motion.baselines) == ([1, 2], {'real': 0.})
   assert (psnr.values, psnr.unit) == ([10, 20], 'dB')
+
+
+def test_given_frames_count_in_no_figure_but_those_of_the_first():
+  """Of three frames the first is 100 levels off, the others 1 and 10; the fake CLIP is blind."""
+  clip = types.SimpleNamespace(images=lambda x: np.eye(2)[(x.mean((1, 2, 3)) > 50).astype(int)])
+  true = np.zeros((1, 3, 12, 12, 3), np.uint8)
+  made = true + np.uint8([100, 1, 10])[None, :, None, None, None]
+  all_of, later = (suite.of_pairs(made, true, suite.Extractors(clip=clip), given)
+                   for given in (0, 1))
+  decibel = lambda error: 20 * np.log10(255 / error)
+  assert later['psnr'] == pytest.approx((decibel(1) + decibel(10)) / 2)
+  assert all_of['psnr'] == pytest.approx((decibel(100) + decibel(1) + decibel(10)) / 3)
+  assert all_of['ssim'] < later['ssim'] and later['clip_s'] == [1] > all_of['clip_s']
+  for name in ('first_psnr', 'first_ssim', 'psnr_by_frame'):
+    np.testing.assert_array_equal(later[name], all_of[name])
+  assert later['first_psnr'] == pytest.approx(decibel(100))
+
+
+def test_definitions_say_what_is_left_out_and_what_clip_sees():
+  clip = types.SimpleNamespace()
+  assert suite.definitions(suite.Extractors(), 0)['frames left out'] == 'none'
+  assert suite.definitions(suite.Extractors(), None) == {}
+  told = suite.definitions(suite.Extractors(clip=clip), 1)
+  assert told['frames left out'].startswith('the first 1') and 'crop' in told['input of CLIP']
 
 
 def test_extractors_tell_their_files():
