@@ -9,8 +9,9 @@ from typing import NamedTuple
 import jax
 from jax.extend.core import Literal
 
-# What these read and give lies in memory. Of other values, those do that are read more than once and
-# are costly or made from two stored arrays of their size; XLA computes the rest again in each reader.
+# What these read and give lies in memory. Of other values, those do that are read more than once
+# and are costly, cannot be computed again without something costly, or are made from two stored
+# arrays of their size; XLA computes the rest again in each reader.
 STORED = ('conv_general_dilated', 'dot_general', 'reduce_sum', 'reduce_max', 'argmax', 'cumsum',
           'sort', 'gather', 'scatter-add', 'concatenate', 'scan', 'while', 'cond')
 COSTLY = ('exp', 'log', 'logistic', 'tanh', 'erf', 'erfc', 'sin', 'cos', 'div', 'sqrt', 'rsqrt',
@@ -60,7 +61,7 @@ class Compiler(NamedTuple):
   """What XLA computes again rather than store.
 
   Attributes:
-    costly: operations whose results it stores if they are read more than once.
+    costly: operations that it does not repeat for a second reader of what comes of them.
     fused: operations that compute what they read.
   """
   costly: tuple[str, ...] = COSTLY
@@ -73,11 +74,12 @@ FULL_TPU = Compiler((), ('conv_general_dilated', 'dot_general', 'reduce_sum', 'r
 
 
 class _Value:
-  """An array of the trace, the stored ones it is read from, and the last operation to read it."""
+  """An array of the trace, the stored ones it is read from, whether something costly lies between
+  them and it, and the last operation to read it."""
 
   def __init__(self, variable, size):
     self.bytes = size(variable.aval)
-    self.stored, self.sources, self.last = False, frozenset(), -1
+    self.stored, self.sources, self.costly, self.last = False, frozenset(), False, -1
 
 
 def _total(values):
@@ -115,9 +117,11 @@ def _store(operations, compiler):
       value.stored |= name in STORED
   for i, (name, inputs, outputs, _) in enumerate(operations):
     sources = frozenset().union(*(v.sources for v in inputs))
+    costly = name in compiler.costly or any(v.costly and not v.stored for v in inputs)
     for value in outputs:
+      value.costly = costly
       large = sum(source.bytes >= value.bytes for source in sources)
-      value.stored |= readers[value] > 1 and (large > 1 or name in compiler.costly)
+      value.stored |= readers[value] > 1 and (large > 1 or costly)
       value.sources = frozenset([value]) if value.stored else sources
     if any(v.stored for v in outputs):
       for value in (*sources, *outputs):

@@ -77,6 +77,13 @@ def test_more_clips_need_more_and_pieces_and_rematerialisation_less(nano):
 MEGABYTE = jax.ShapeDtypeStruct((512, 512), jnp.float32)
 
 
+def read_twice(y, f):
+  z = f(y)
+  return y * z + z
+
+
+
+
 @pytest.mark.parametrize('function, megabytes', [
     (lambda x: x + 1., 1),  # takes the place of its argument
     (lambda x: x @ x, 2),
@@ -84,6 +91,8 @@ MEGABYTE = jax.ShapeDtypeStruct((512, 512), jnp.float32)
     (lambda x: (x @ x, ((x @ x.T) @ x).sum()), 4),  # results stay until the end
     (lambda x: jax.nn.silu(x @ x).sum(), 2),  # fused into the sum
     (jax.grad(lambda x: jax.nn.silu(x @ x).sum()), 4),  # the product and its sigmoid; a gradient
+    (lambda x: read_twice(x @ x, lambda y: 0.5 + jax.lax.erf(y)), 3),  # no second erf
+    (lambda x: read_twice(x @ x, lambda y: 0.5 + y), 2),
     (lambda x: jax.lax.fori_loop(0, 9, lambda _, y: y @ x, x), 3),  # one round at a time
     (lambda x: jax.jit(lambda y: y @ y)(x), 2),  # calls are looked into
     (lambda x: jnp.concatenate([x, x]), 3),

@@ -118,7 +118,7 @@ def test_the_estimate_is_near_the_compiled_step(stage, mesh, pieces, tmp_path, m
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('name', ['autoencoder.py:tiny', 'image_pretrain.py:tiny',
+@pytest.mark.parametrize('name', ['autoencoder.py:tiny', 'clip.py:tiny', 'image_pretrain.py:tiny',
                                   'video_pretrain.py:tiny,low', 'i2v_14f.py:tiny,base'])
 def test_memory_is_what_the_step_of_a_run_takes(name, tmp_path, monkeypatch):
   """On CPU, within the 10 % that docs/plan.md tells of."""
