@@ -82,8 +82,6 @@ def read_twice(y, f):
   return y * z + z
 
 
-
-
 @pytest.mark.parametrize('function, megabytes', [
     (lambda x: x + 1., 1),  # takes the place of its argument
     (lambda x: x @ x, 2),
