@@ -38,7 +38,7 @@ FIELDS = ('caption_image', 'caption_video', 'caption_merged', 'caption_image_sta
           'caption_video_status', 'caption_merged_status', 'clip_emb', 'caption_sim', 'aesthetic',
           'text_area', 'text_detector')
 CAPTION_STATUS = {'absent': 0, 'ok': 1, 'truncated': 2, 'failed': 3, 'blocked': 4}
-_VALUES = {'checkpoint': 'WORKDIR', 'model': 'DIR'}  # what options stand for, in messages
+_FOLDERS = ('checkpoint', 'model')  # options that stand for a folder, in messages
 _SHAPES = {'caption_sim': (3, 3), 'aesthetic': (3,), 'text_area': (3,), 'clip_emb': (3, None)}
 
 
@@ -122,13 +122,13 @@ def make(spec):
 
 
 def _usage(name, plugin):
-  """'clip,checkpoint=WORKDIR': an annotator with the options that it cannot do without."""
+  """'clip,checkpoint=DIR': an annotator with the options that it cannot do without."""
   try:
     known = inspect.signature(plugin).parameters.values()
   except (TypeError, ValueError):
     return 'MODULE:CLASS'
   needed = [p.name for p in known if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
-  return ','.join([name] + [f'{n}={_VALUES.get(n, n.upper())}' for n in needed])
+  return ','.join([name] + [f'{n}={"DIR" if n in _FOLDERS else n.upper()}' for n in needed])
 
 
 def folder_name(spec, plugin, earlier):

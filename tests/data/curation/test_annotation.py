@@ -148,7 +148,7 @@ def test_an_aesthetic_head_is_its_layers_one_after_another(head):
     ('nobody', 'nobody'), ('plugins:Nobody', 'Nobody'), ('plugins:Plugin,how', 'key=value'),
     ('plugins:Plugin,colour=red', 'colour'), ('clip,checkpoint=nowhere', 'nowhere'),
     ('image_caption,model=nowhere', 'nowhere'), ('text_area,model=nowhere', 'nowhere'),
-    ('clip', 'write clip,checkpoint=WORKDIR$'), ('merge_captions', 'merge_captions,model=DIR$')])
+    ('clip', 'write clip,checkpoint=DIR$'), ('merge_captions', 'merge_captions,model=DIR$')])
 def test_bad_annotators_are_refused_before_work(text, message, videos, tmp_path, command):
   with pytest.raises(BadInput, match=message):
     command(videos, tmp_path / 'out', '--annotate', text)
