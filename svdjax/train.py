@@ -46,7 +46,7 @@ def train(config, workdir, began=None):
   """
   workdir = pathlib.Path(workdir)
   with Stop() as stop, contextlib.closing(
-      Ledger(workdir, began, distributed.first())) as ledger:
+      Ledger(workdir, began, distributed.first()).watch()) as ledger:
     run = prepare(config, workdir, ledger)
     start = int(run.state.step)
     if start >= config.train.steps:

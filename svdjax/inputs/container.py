@@ -10,11 +10,13 @@ import av
 import numpy as np
 
 from svdjax.core.errors import BadInput
+from svdjax.inputs import mp4_index
 
 # Self-contained files only: no playlists (hls, dash, concat, sdp), which name other resources.
 DEMUXERS = 'mov,matroska,webm,avi,mpegts,mpeg,ogg,flv,asf'
 MAX_FRAME_PIXELS = 2 ** 25  # one 8K frame
 MAX_VIDEO_PIXELS = 2 ** 41  # about nine hours of 1080p at 30 fps
+MAX_INDEX = 2 ** 23  # entries of an mp4's index, 64 bytes each in memory: 30 hours with sound
 
 
 class VideoError(BadInput):
@@ -100,7 +102,7 @@ def open_video(source, demuxers=DEMUXERS):
     demuxers: FFmpeg's names of the formats that may be opened.
 
   Raises:
-    VideoError: missing, empty, not_a_video, truncated or no_video_stream.
+    VideoError: missing, empty, not_a_video, truncated, too_large or no_video_stream.
   """
   name = describe(source)
   if not isinstance(source, bytes) and not pathlib.Path(source).is_file():
@@ -111,9 +113,10 @@ def open_video(source, demuxers=DEMUXERS):
     raise VideoError('missing', f'{name} cannot be opened: check its permissions') from error
   with file:
     head = file.read(16)
-    file.seek(0)
     if not head:
       raise VideoError('empty', f'{name} has zero bytes: copy it again')
+    _refuse_long_index(name, file)
+    file.seek(0)
     options = {'format_whitelist': demuxers, 'protocol_whitelist': 'file'}
     try:
       container = av.open(file, options=options, metadata_errors='replace')
@@ -125,6 +128,16 @@ def open_video(source, demuxers=DEMUXERS):
         yield container, stream
       except av.FFmpegError as error:
         raise VideoError('damaged', f'{name} cannot be decoded: re-encode or drop it') from error
+
+
+def _refuse_long_index(name, file):
+  entries = mp4_index.entries(file)
+  if entries is None:
+    raise VideoError('not_a_video', f'{name} has a compressed index, which is not read: re-encode '
+                     'it')
+  if entries > MAX_INDEX:
+    raise VideoError('too_large', f'{name} has an index of {entries} entries, more than '
+                     f'{MAX_INDEX}: cut it into shorter videos')
 
 
 def _unreadable(name, head):
@@ -163,9 +176,10 @@ def scan(source, max_pixels=MAX_VIDEO_PIXELS):
     packets, end = _read_packets(container, stream)
     if not packets:
       raise VideoError('empty', f'{name} holds no video frames: drop it')
-    pixels = stream.width * stream.height
+    width = round(stream.width * max(1, stream.sample_aspect_ratio or 1))
+    pixels = width * stream.height
     if pixels > MAX_FRAME_PIXELS or pixels * len(packets) > max_pixels:
-      raise VideoError('too_large', f'{name} is {stream.width}x{stream.height} with {len(packets)} '
+      raise VideoError('too_large', f'{name} is {width}x{stream.height} with {len(packets)} '
                        'frames, more than the limit: scale it down or cut it')
     _refuse_truncated(name, container, stream, end)
     turns = _quarter_turns(name, source)

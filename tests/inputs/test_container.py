@@ -143,6 +143,24 @@ def test_more_pixels_than_allowed_are_refused():
   assert caught.value.reason == 'too_large'
 
 
+def test_minutes_of_sound_are_no_long_index():
+  """Of more samples than an index may have entries; hostile.py has those that are too long."""
+  file, block = io.BytesIO(), np.zeros((1, 48000), np.uint8)
+  with av.open(file, 'w', format='mov') as out:
+    seen, heard = out.add_stream('libx264', rate=1), out.add_stream('pcm_u8', rate=48000)
+    heard.layout, seen.height, seen.width, seen.pix_fmt = 'mono', 32, 48, 'yuv420p'
+    for second in range(container.MAX_INDEX // 48000 + 2):
+      sound = av.AudioFrame.from_ndarray(block, 'u8', 'mono')
+      sound.sample_rate, sound.pts = 48000, second * 48000
+      out.mux(heard.encode(sound))
+      picture = av.VideoFrame(48, 32, 'yuv420p')
+      picture.pts, picture.time_base = second, fractions.Fraction(1)
+      out.mux(seen.encode(picture))
+    out.mux(heard.encode())
+    out.mux(seen.encode())
+  assert probe(file.getvalue()).num_frames == container.MAX_INDEX // 48000 + 2
+
+
 def test_keyframes_are_found():
   data = encode(pictures(24), options={'g': '8', 'keyint_min': '8', 'sc_threshold': '0'})
   info, layout = container.scan(data)

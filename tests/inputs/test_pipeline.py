@@ -63,6 +63,41 @@ def test_a_process_reads_its_own_rows_of_the_same_batches(data, rows):
   assert_same([{name: x[rows] for name, x in batch.items()} for batch in whole], own)
 
 
+WORKERS_AND_PROCESSES = list(itertools.product((0, 1, 2, 8), (1, 2, 4)))
+
+
+def ids(data, workers, processes, start, stop):
+  """Clip ids [stop - start, 4] of the batches of 4 that so many processes make together."""
+  parts, share = [], 4 // processes
+  for process in range(processes):
+    clips = pipeline.Clips(data, 'train', 0)
+    own = range(process * share, (process + 1) * share)
+    read = first(pipeline.batches(clips, 4, start, workers, own), stop - start)
+    names = {i: record.decode(clips.source[i])['clip_id'] for i in range(len(clips))}
+    parts.append([[names[int(i)] for i in batch['index']] for batch in read])
+  return np.concatenate(parts, axis=1)
+
+
+@pytest.fixture(scope='module')
+def seven(tmp_path_factory):
+  """A data folder of 7 clips: epochs end within batches of 4."""
+  return folder(tmp_path_factory.mktemp('seven'), *[{} for _ in range(7)])
+
+
+@pytest.mark.parametrize('workers, processes', WORKERS_AND_PROCESSES)
+def test_a_run_stopped_anywhere_goes_on_with_the_same_clips(data, seven, workers, processes):
+  """T8: 4 epochs, begun by other workers and processes, go on amid an epoch and a batch of it."""
+  data.source, data.cache = seven, True
+  whole = ids(data, 1, 1, 0, 7)
+  begun = WORKERS_AND_PROCESSES[::-1][WORKERS_AND_PROCESSES.index((workers, processes))]
+  for stop in (1, 4):
+    found = [*ids(data, *begun, 0, stop), *ids(data, workers, processes, stop, 7)]
+    np.testing.assert_array_equal(found, whole)
+  epochs = np.reshape(found, (4, 7))
+  assert [len(set(epoch)) for epoch in epochs] == [7] * 4  # none is missed, so none comes twice
+  assert len({tuple(epoch) for epoch in epochs}) == 4  # each in an order of its own
+
+
 def test_another_seed_gives_another_order_and_other_windows(data):
   one, other = (first(pipeline.batches(pipeline.Clips(data, 'train', seed), 4), 2)
                 for seed in (0, 1))
