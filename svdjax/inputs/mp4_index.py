@@ -1,6 +1,6 @@
 """How long an index FFmpeg makes of an mp4 when it opens it.
 
-A few numbers in the file can make it longer than any memory; boxes are as ISO/IEC 14496-12 has them.
+A few numbers in the file can make it longer than any memory. Boxes are those of ISO/IEC 14496-12.
 """
 
 import io
