@@ -1,6 +1,7 @@
 """Camera-motion LoRA: low-rank factors for one camera move, on top of image-to-video.
 
-    python -m data.toyworld --output camera --kinds camera --frames 16 --fps 12 --height 48 --width 64
+    python -m data.toyworld --output camera --kinds camera:3,steady --frames 16 --fps 12 \\
+      --height 48 --width 64
     python -m svdjax.main --config experiments/autoencoder.py:tiny,decoder \\
       --workdir runs/camera_decoder --config.data.source=camera --config.init_from=runs/autoencoder
     python -m svdjax.main --config experiments/i2v_14f.py:tiny --workdir runs/i2v_camera \\
@@ -11,7 +12,7 @@
     python -m svdjax.main --config experiments/camera_lora.py:tiny,zoom \\
       --workdir runs/zoom --config.data.source=camera --config.init_from=runs/i2v_camera
     python -m svdjax.main --config experiments/camera_lora.py:tiny,static \\
-      --workdir runs/static --config.data.source=toy --config.init_from=runs/i2v_camera
+      --workdir runs/static --config.data.source=camera --config.init_from=runs/i2v_camera
 
 SVD section 4.3.2: rank 16 in the temporal attention blocks, 5k iterations on a small dataset with
 camera annotations, one LoRA for each of three moves. It chooses among moves that the model knows,
@@ -36,6 +37,9 @@ def get_config(arg='full'):
   c.train.trainable = ('lora/.*',)
   # Ours: which of the two it is to be takes longer to learn than one alone.
   c.data.camera = MOVES[variant][:1] if scale == 'tiny' else MOVES[variant]
+  # Ours: the model takes a standing camera from low buckets, which teaches factors nothing; told
+  # the bucket of any clip, they keep it standing whatever is asked for.
+  c.data.any_motion = variant == 'static'
   c.optim.weight_decay = 0.
   c.optim.lr = {'full': 1e-4, 'small': 1e-3, 'tiny': 1e-2}[scale]
   c.train.steps = {'full': 5_000, 'small': 1_000, 'tiny': 500}[scale]

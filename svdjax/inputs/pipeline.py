@@ -48,6 +48,7 @@ class Clips:
     folder: of the records, data.source by default.
 
   Attributes:
+    motions: scores of all records of the folder, where clips are told any of them (any_motion).
     skipped: {record: why it gives no clip}, of those that were tried.
     damaged: of these, the numbers of those that cannot be read.
 
@@ -62,6 +63,7 @@ class Clips:
     self.data, self.split, self.seed, self.tokenize = data, split, seed, tokenize
     folder = folder or data.source
     self.source = records(folder, split)
+    self.motions = selection.motions(self.source, self.schema) if data.get('any_motion') else None
     if 'camera' in data:
       self.source = selection.filmed(self.source, data.camera, f'data folder {data.source}',
                                      self.schema)
@@ -151,11 +153,12 @@ class Clips:
       raise BadInput(f'clip {entry["clip_id"]} of {seconds:.2f} s is shorter than {size.frames} '
                      f'frames at {max(self.data.fps)} frames a second: lower config.data.frames')
     fps = fits[rng.integers(len(fits))]
+    told = entry['motion'] if self.motions is None else rng.choice(self.motions)
     start = rng.uniform(0., max(seconds - (size.frames - 1) / fps, 0.))
     chosen = video.sample_indices(
         entry['pts'], entry['timebase_num'] / entry['timebase_den'], start, size.frames, fps)
     return {'index': np.int64(index), 'fps': np.float32(fps - 1.),
-            'motion': np.float32(motion.motion_bucket(entry['motion']))
+            'motion': np.float32(motion.motion_bucket(told))
             } | self._content(entry, frames, chosen, rng, size)
 
   def _around(self, index, rng):

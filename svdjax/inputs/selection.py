@@ -24,6 +24,11 @@ class Chosen:
     return self.source[self.kept[index]]
 
 
+def motions(source, schema=None):
+  """The motion scores of all records of a source."""
+  return [float(record.decode(source[i], schema)['motion']) for i in range(len(source))]
+
+
 def filmed(source, moves, where, schema=None):
   """The records of a source whose truth tells one of some camera moves ('none': it stands still).
 

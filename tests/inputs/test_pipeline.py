@@ -9,7 +9,7 @@ import pytest
 
 from data.toyworld import clip as toy_clip
 from svdjax.core.errors import BadInput
-from svdjax.inputs import pipeline, record
+from svdjax.inputs import motion, pipeline, record
 
 ARGS = {'seed': 0, 'height': 32, 'width': 48, 'fps': 8, 'kinds': {'pointer': 1.}}
 
@@ -96,6 +96,18 @@ def test_a_run_stopped_anywhere_goes_on_with_the_same_clips(data, seven, workers
   epochs = np.reshape(found, (4, 7))
   assert [len(set(epoch)) for epoch in epochs] == [7] * 4  # none is missed, so none comes twice
   assert len({tuple(epoch) for epoch in epochs}) == 4  # each in an order of its own
+
+
+@pytest.mark.parametrize('any_motion', [False, True])
+def test_clips_are_told_their_own_motion_or_that_of_any_record(data, tmp_path, any_motion):
+  data.source = folder(tmp_path, *[
+      {'motion': score, 'truth': f'{{"camera": {{"move": "{move}"}}}}'}
+      for score, move in ((0.01, 'none'), (0.2, 'left'))])
+  data.camera, data.any_motion = ('none',), any_motion
+  clips = pipeline.Clips(data, 'train', 0)
+  told = {float(clips.clip(0, draw)['motion']) for draw in range(20)}
+  buckets = [float(np.float32(motion.motion_bucket(score))) for score in (0.01, 0.2)]
+  assert told == set(buckets if any_motion else buckets[:1])
 
 
 def test_another_seed_gives_another_order_and_other_windows(data):
