@@ -45,22 +45,26 @@ def find(folder, pattern='**/*'):
   return clips
 
 
-def captions(folder):
-  """{name: caption} of captions.csv in a folder, with columns file and caption; {} without one.
+def told(folder, what):
+  """{name of a clip: text} of WHATs.csv in a folder, with columns file and WHAT; {} without one.
+
+  Args:
+    folder: of clips.
+    what: 'caption' or 'elevation'.
 
   Raises:
     BadInput: the file has not these columns.
   """
-  path = pathlib.Path(folder) / 'captions.csv'
+  path = pathlib.Path(folder) / f'{what}s.csv'
   if not path.is_file():
     return {}
   with open(path, newline='', encoding='utf-8') as file:
     rows = list(csv.DictReader(file))
-  if rows and not {'file', 'caption'} <= rows[0].keys():
-    raise BadInput(f'{path} has not the columns "file" and "caption": add them')
+  if rows and not {'file', what} <= rows[0].keys():
+    raise BadInput(f'{path} has not the columns "file" and "{what}": add them')
   suffixes = VIDEOS + IMAGES
   bare = lambda name: name[:name.rindex('.')] if name.lower().endswith(suffixes) else name
-  return {bare(row['file']): row['caption'] for row in rows}
+  return {bare(row['file']): row[what] for row in rows}
 
 
 def _start(window, spare, rng):

@@ -1,6 +1,5 @@
 """Protocols, and the clips of one side of a measurement, read a few at a time."""
 
-import csv
 import functools
 import pathlib
 import runpy
@@ -28,28 +27,20 @@ def protocol_of(path):
 
 
 def elevations(folder):
-  """{file or name of a clip: degrees} of elevations.csv in a folder; {} without one.
+  """{name of a clip: degrees} of elevations.csv in a folder; {} without one.
 
   Raises:
-    BadInput: the file has not the columns file and elevation, or an elevation is no number of
-      degrees from -90 to 90.
+    BadInput: as folders.told, or an elevation is no number of degrees from -90 to 90.
   """
-  path = pathlib.Path(folder) / 'elevations.csv'
-  if not path.is_file():
-    return {}
-  with open(path, newline='', encoding='utf-8') as file:
-    rows = list(csv.DictReader(file))
   found = {}
-  for row in rows:
+  for name, text in folders.told(folder, 'elevation').items():
     try:
-      found[row['file']] = float(row['elevation'])
-    except KeyError:
-      raise BadInput(f'{path} has not the columns "file" and "elevation": add them') from None
+      found[name] = float(text)
     except (TypeError, ValueError):
-      found[row['file']] = float('nan')
-    if not -90 <= found[row['file']] <= 90:
-      raise BadInput(f'{path} gives {row["file"]} the elevation "{row["elevation"]}": use degrees '
-                     'above the horizon, -90 to 90')
+      found[name] = float('nan')
+    if not -90 <= found[name] <= 90:
+      raise BadInput(f'{pathlib.Path(folder) / "elevations.csv"} gives {name} the elevation '
+                     f'"{text}": use degrees above the horizon, -90 to 90')
   return found
 
 
@@ -75,7 +66,7 @@ class Source:
       names = [names[i] for i in sorted(chosen)]
     self.clips = {n: every[n] for n in names}
     self.size, self.fps = None, float('nan')
-    self._captions = folders.captions(folder) if config.caption == 'csv' else {}
+    self._captions = folders.told(folder, 'caption') if config.caption == 'csv' else {}
 
   def read(self, name):
     """One clip uint8 [t h w 3], or None if it cannot be used."""
@@ -108,8 +99,7 @@ class Source:
     Raises:
       BadInput: as `elevations`.
     """
-    file = self.clips[name].relative_to(self.folder).as_posix()
-    return self._elevations.get(file, self._elevations.get(name))
+    return self._elevations.get(name)
 
   def batches(self, bar):
     """Yields (names, clips uint8 [n t h w 3]); `bar` is called with the number of clips seen."""

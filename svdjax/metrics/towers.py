@@ -5,7 +5,6 @@ literature are of CLIP as released, which sees the middle of a picture in its pr
 """
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
@@ -60,11 +59,11 @@ class Towers:
   def __init__(self, model, params, assets):
     self._size, self.reads_text = model['clip_image']['size'], can_read(model)
     tower = clip.build_image(clip.ImageConfig(**model['clip_image']))
-    self._images = jax.jit(lambda own, x: _unit(tower.apply(own, x)))
+    self._images = jax.jit(lambda own, x: clip.normalised(tower.apply(own, x)))
     self._own = {'images': part(params, 'clip_image')}
     if self.reads_text:
       reader = clip.build_text(clip.TextConfig(**model['clip_text']))
-      self._texts = jax.jit(lambda own, x: _unit(reader.apply(own, x)[1]))
+      self._texts = jax.jit(lambda own, x: clip.normalised(reader.apply(own, x)[1]))
       self._own['texts'] = part(params, 'clip_text')
       self._tokenizer = Tokenizer.load(assets)
 
@@ -75,7 +74,3 @@ class Towers:
   def texts(self, captions):
     """n texts -> [n d]; only where `reads_text`."""
     return np.asarray(self._texts(self._own['texts'], self._tokenizer(list(captions))))
-
-
-def _unit(x):
-  return x / jnp.linalg.norm(x, axis=-1, keepdims=True)

@@ -87,6 +87,11 @@ def build_text(config):
   return nn.functional(lambda keys: TextTower(config, rngs=keys))
 
 
+def normalised(x):
+  """Unit vectors along the last axis."""
+  return x / jnp.linalg.norm(x, axis=-1, keepdims=True)
+
+
 def _require_activation(config):
   if config.act not in clip_layers.ACTIVATIONS:
     raise BadInput(f'CLIP act="{config.act}" is unknown: use one of '

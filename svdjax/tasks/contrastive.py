@@ -3,13 +3,8 @@
 import jax
 import jax.numpy as jnp
 
-from svdjax.models import clip_resize
+from svdjax.models import clip, clip_resize
 from svdjax.tasks import latents
-
-
-def normalised(x):
-  """Unit vectors along the last axis."""
-  return x / jnp.linalg.norm(x, axis=-1, keepdims=True)
 
 
 def loss(config, parts, params, batch, key):
@@ -27,8 +22,8 @@ def loss(config, parts, params, batch, key):
   del key
   image = latents.to_float(batch['video'][:, 0])
   image = clip_resize.preprocess(image, parts.configs['clip_image']['size'])
-  images = normalised(parts.apply('clip_image', params, image))
-  captions = normalised(parts.apply('clip_text', params, batch['tokens'])[1])
+  images = clip.normalised(parts.apply('clip_image', params, image))
+  captions = clip.normalised(parts.apply('clip_text', params, batch['tokens'])[1])
   logits = jnp.einsum('id,jd->ij', images, captions) / config.clip.temperature
   # Clips with the same caption are all right answers.
   same = (batch['tokens'][:, None] == batch['tokens'][None]).all(-1)

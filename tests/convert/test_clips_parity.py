@@ -8,8 +8,8 @@ transformers = pytest.importorskip('transformers')
 
 from svdjax import checkpoint, features
 from svdjax.convert import from_diffusers, to_diffusers
-from svdjax.models import clip_resize
-from svdjax.tasks import contrastive, parts as parts_lib
+from svdjax.models import clip as clip_lib, clip_resize
+from svdjax.tasks import parts as parts_lib
 
 pytestmark = pytest.mark.usefixtures('compiled')
 CAPTIONS = ['a red circle', 'moving left, moving left, moving left, moving left', 'a']
@@ -71,6 +71,6 @@ def test_what_is_measured(both):
   pictures = np.random.default_rng(0).integers(0, 256, (2, 224, 224, 3), np.uint8)
   normal = (pictures / 255 - clip_resize.MEAN) / clip_resize.STD
   assert_close(clip.images(pictures),
-               contrastive.normalised(image_features(model, normal.astype(np.float32))))
+               clip_lib.normalised(image_features(model, normal.astype(np.float32))))
   assert_close(clip.texts(CAPTIONS),
-               contrastive.normalised(text_features(model, tokenizer, CAPTIONS)))
+               clip_lib.normalised(text_features(model, tokenizer, CAPTIONS)))

@@ -34,7 +34,7 @@ def counted(clip):
 def test_clips_are_named_by_their_place(clips):
   assert list(folder.find(clips)) == ['class/video', 'object']
   assert list(folder.find(clips, '*/*.mp4')) == ['class/video']
-  assert folder.captions(clips) == {'class/video': 'a ramp', 'object': 'a "box"'}
+  assert folder.told(clips, 'caption') == {'class/video': 'a ramp', 'object': 'a "box"'}
 
 
 @pytest.mark.parametrize('options, expected, rate', [
@@ -72,7 +72,7 @@ def test_folders_that_hold_nothing(tmp_path):
     folder.find(tmp_path / 'none')
   (tmp_path / 'captions.csv').write_text('a,b\n1,2\n')
   with pytest.raises(BadInput, match='columns "file" and "caption"'):
-    folder.captions(tmp_path)
+    folder.told(tmp_path, 'caption')
 
 
 def test_resize_then_crop():
